@@ -1,0 +1,40 @@
+"""What the store keeps, as plain values. Standard library only: no SQL, no arrays' owner, no model."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """One observation of an instrument, a plugin or the sound track.
+
+    `box` is (left, top, right, bottom) as shares of the picture, 0..1; `score` is 0..1 where the
+    instrument gives one.
+    """
+
+    start_s: float
+    end_s: float
+    kind: str
+    text: str
+    score: float | None = None
+    box: tuple[float, float, float, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A run of consecutive groups: the unit that is stored, found and kept dense or sparse."""
+
+    video_id: str
+    index: int
+    start_s: float
+    end_s: float
+    first_group: int
+    num_groups: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkHit:
+    """A chunk that a search found; `why` is the text that matched, for people to read."""
+
+    chunk: Chunk
+    score: float
+    why: str
