@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from agentkit_storage.types import Chunk, ChunkHit, Note
+from agentkit_storage.types import Chunk, ChunkHit, Note, StoredVideo
 
 __all__ = [
     "Answer",
@@ -24,6 +24,7 @@ __all__ = [
     "Finding",
     "FrameBatch",
     "GroupTokens",
+    "IngestEvent",
     "Instrument",
     "Note",
     "Question",
@@ -32,6 +33,7 @@ __all__ = [
     "Section",
     "SessionView",
     "SoundInstrument",
+    "StoredVideo",
     "VideoInfo",
     "VideoModel",
 ]
@@ -166,6 +168,21 @@ class Report:
     video_ids: tuple[str, ...]
     sections: tuple[Section, ...]
     coverage: Coverage | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class IngestEvent:
+    """One step of an ingest, as `ingest --json` prints it."""
+
+    event: Literal["start", "stage", "chunk", "done", "skip", "error"]
+    video_id: str
+    path: str
+    chunk: int = 0  # chunks finished
+    of: int = 0  # chunks expected
+    seconds: float = 0.0  # since the start
+    stage: str = ""  # probe, speech, frames, prefill
+    share: float = 0.0  # of the stage, 0..1
+    message: str = ""
 
 
 class Instrument(Protocol):

@@ -38,3 +38,25 @@ class ChunkHit:
     chunk: Chunk
     score: float
     why: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoredVideo:
+    """A video in the store; `state` is `ingesting` until its last chunk is in, then `ready`."""
+
+    video_id: str
+    path: str
+    duration_s: float
+    frames_in_file: int
+    frames_seen: int
+    step_s: float  # mean distance between sampled frames
+    chunks: int
+    state: str
+    tiers: tuple[str, ...]
+    title: str = ""
+    width_px: int = 0
+    height_px: int = 0
+    has_sound: bool = False
+    instruments: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()  # instruments left out, each with its reason
+    warnings: tuple[str, ...] = ()
