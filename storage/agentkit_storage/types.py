@@ -33,11 +33,15 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class ChunkHit:
-    """A chunk that a search found; `why` is the text that matched, for people to read."""
+    """A chunk that a search found; `why` is the text that matched, for people to read.
+
+    `span_s` is when that text holds, (start, end): the chunk's own span, or a part of it.
+    """
 
     chunk: Chunk
     score: float
     why: str
+    span_s: tuple[float, float] = (0.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
