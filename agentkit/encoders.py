@@ -18,12 +18,6 @@ from agentkit.types import Encoder, FrameBatch, GroupTokens, Note
 if TYPE_CHECKING:
     from videoxl2_model.model import LanguageModel
 
-# Stands before the notes, so it is part of the stored KV and cannot see the question.
-NOTES_SYSTEM = (
-    "You answer questions about a video from notes taken while watching it. "
-    "Each note starts with its time in seconds."
-)
-
 
 def time_text(start_s: float) -> str:
     """Return a group's timestamp as the model reads it (Video-XL-2 reference, section 9)."""

@@ -27,7 +27,12 @@ class Passage:
     text: str
     near: float
     words: float
-    score: float  # fused, 0..1 after scaling: 1 is first in both lists
+    score: float  # fused, 0..1: 1 is first in both lists
+
+    @property
+    def key(self) -> tuple[str, int, float, float, str, str]:
+        """What makes two passages the same one."""
+        return (self.video_id, self.chunk_index, self.start_s, self.end_s, self.kind, self.text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +61,16 @@ class Retrieval:
         vector = self._embedder.embed([text])[0]
         wanted = list(video_ids) or None
         near = self._store.search_vectors("text", vector, self._config.pool, wanted)
-        exact = self._store.search_words(" ".join(terms), self._config.pool, wanted) if terms else []
+        exact = (
+            self._store.search_words(" ".join(terms), self._config.pool, wanted) if terms else []
+        )
         cosine = {_key(hit): hit.score for hit in near}
         ranks = _fuse([_key(hit) for hit in near], [_key(hit) for hit in exact])
         found = {_key(hit): hit for hit in [*near, *exact]}
         passages = [
-            Passage(*key, near=cosine.get(key, 0.0), words=overlap(terms, hit.text), score=ranks[key])
+            Passage(
+                *key, near=cosine.get(key, 0.0), words=overlap(terms, hit.text), score=ranks[key]
+            )
             for key, hit in found.items()
         ]
         kept = [passage for passage in passages if self._near_enough(passage)]
@@ -69,10 +78,21 @@ class Retrieval:
 
     def search(self, text: str, video_ids: Sequence[str] = (), k: int = 10) -> list[ChunkHit]:
         """Return up to `k` chunks with the passage that brought each, best first."""
+        return self.hits(self.passages(text, video_ids))[:k]
+
+    def hits(self, passages: Sequence[Passage]) -> list[ChunkHit]:
+        """Return each chunk once, with its best passage, in the order of `passages`."""
         best: dict[tuple[str, int], Passage] = {}
-        for passage in self.passages(text, video_ids):
+        for passage in passages:
             best.setdefault((passage.video_id, passage.chunk_index), passage)
-        return [self._hit(passage) for passage in list(best.values())[:k]]
+        return [self._hit(passage) for passage in best.values()]
+
+    def of_chunk(self, video_id: str, index: int) -> list[Passage]:
+        """Return all passages of one chunk, as near as can be, for a question about the whole."""
+        return [
+            Passage(*_key(hit), near=0.0, words=0.0, score=1.0)
+            for hit in self._store.segments(video_id, index)
+        ]
 
     def _near_enough(self, passage: Passage) -> bool:
         return passage.near >= self._config.min_near or passage.words >= self._config.min_words

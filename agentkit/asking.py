@@ -1,0 +1,216 @@
+"""One question to one stored video: evidence, prompt, answer, citations.
+
+Knows no frame: what the store keeps is all that a question needs.
+"""
+
+import logging
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+
+from agentkit.citing import CitingConfig, abstains, cite
+from agentkit.config import AskSettings
+from agentkit.kv_tier import KVTier
+from agentkit.plugin_manager import Domain
+from agentkit.retrieval import Passage, Retrieval
+from agentkit.stages import StageClock
+from agentkit.terms import content_terms
+from agentkit.types import Answer, Citation, Coverage, Evidence, Note, Question, StoredVideo
+from videoxl2_model.config import GenerationSettings, SparseRule
+from videoxl2_model.kv_cache import VideoKV
+
+logger = logging.getLogger(__name__)
+OnText = Callable[[str], None]
+Turns = Sequence[tuple[str, str]]  # earlier questions and answers of a conversation
+
+EVIDENCE_PASSAGES = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """What every question of a session is answered with."""
+
+    settings: AskSettings
+    kv: KVTier
+    retrieval: Retrieval
+    domain: Domain
+    engine: str
+
+    def ask(
+        self, question: Question, video: StoredVideo, history: Turns, on_text: OnText
+    ) -> Answer:
+        """Return the answer with what carries it; `on_text` gets its pieces as they come."""
+        return _Asked(self, question, video, history, on_text).answer()
+
+
+class _Asked:
+    """One question on its way to an answer."""
+
+    def __init__(
+        self,
+        asking: Asking,
+        question: Question,
+        video: StoredVideo,
+        history: Turns,
+        on_text: OnText,
+    ) -> None:
+        self._asking = asking
+        self._settings = asking.settings
+        self._question = question
+        self._video = video
+        self._history = history
+        self._on_text = on_text
+        self._clock = StageClock()
+        self._tokens = 0
+        self._tier = "kv"
+
+    def answer(self) -> Answer:
+        with self._clock.stage("search"):
+            passages = self._passages()
+            dense = self._dense(passages)
+        if not passages:
+            return self._finished("", (), (), supported=False, dense=())
+        text = self._generate(passages, dense)
+        with self._clock.stage("cite"):
+            carriers = self._asking.retrieval.passages(f"{self._question.text} {text}", self._ids)
+            citations = cite(
+                self._question.text,
+                text,
+                {p.key: p for p in [*carriers, *passages]}.values(),
+                CitingConfig(self._settings.max_citations, self._settings.max_citation_s),
+            )
+        supported = bool(citations) and not abstains(text)
+        return self._finished(text, passages, citations, supported, dense)
+
+    @property
+    def _ids(self) -> list[str]:
+        return [self._video.video_id]
+
+    def _passages(self) -> list[Passage]:
+        """Return what the store has near the question; for one about the whole, from all over it."""
+        retrieval = self._asking.retrieval
+        if content_terms(self._question.text):
+            return retrieval.passages(self._question.text, self._ids)
+        spread = evenly(self._video.chunks, self._settings.k)
+        return [p for index in spread for p in retrieval.of_chunk(self._video.video_id, index)]
+
+    def _dense(self, passages: Sequence[Passage]) -> tuple[int, ...]:
+        """Return the chunks that stay whole: all, none, or those that the search and domain chose."""
+        if self._settings.context == "dense":
+            return tuple(range(self._video.chunks))
+        hits = self._asking.domain.select_chunks(
+            self._question, self._asking.retrieval.hits(passages)
+        )
+        return tuple(sorted({hit.chunk.index for hit in hits[: self._settings.k]}))
+
+    def _generate(self, passages: Sequence[Passage], dense: tuple[int, ...]) -> str:
+        settings = self._settings
+        in_kv = () if settings.context == "retrieval" else dense
+        with self._clock.stage("read"):
+            kv = self._kv(in_kv)
+        prompt = self._prompt(passages)
+        pieces = self._asking.kv.model.generate(
+            kv,
+            prompt,
+            dense=in_kv,
+            sparse=SparseRule("left_out") if settings.context == "retrieval" else self._sparse,
+            keep_ends=settings.keep_ends and settings.context != "retrieval",
+            settings=GenerationSettings(max_new_tokens=settings.max_new_tokens),
+        )
+        text = ""
+        for piece in self._clock.each("generate", pieces):
+            text += piece
+            self._on_text(piece)
+        return text.strip()
+
+    @property
+    def _sparse(self) -> SparseRule:
+        return SparseRule(self._settings.sparse, self._settings.pool_step)
+
+    def _kv(self, dense: Collection[int]) -> VideoKV:
+        """Return the video's KV, read as far as this question needs it."""
+        kv = self._asking.kv.of(self._video)
+        if kv.complete():
+            self._tier = "tokens"
+        if self._settings.context == "retrieval":
+            return kv.read(())
+        if self._sparse.kind != "left_out":
+            return kv.read()
+        ends = {0, self._video.chunks - 1} if self._settings.keep_ends else set()
+        return kv.read(set(dense) | ends)
+
+    def _prompt(self, passages: Sequence[Passage]) -> str:
+        """Return what stands after the video: earlier turns, evidence, the question, the cue."""
+        turns = "".join(
+            f"{_data(asked)}<|im_end|>\n<|im_start|>assistant\n{_data(said)}<|im_end|>\n"
+            "<|im_start|>user\n"
+            for asked, said in self._history
+        )
+        alone = self._settings.context == "retrieval"
+        lines = _lines(passages) if alone or self._settings.evidence_lines else ""
+        asked = self._asking.domain.user_prompt(
+            self._video, Question(_data(self._question.text), self._question.options)
+        )
+        return f"\n{turns}{lines}{asked}<|im_end|>\n<|im_start|>assistant\n"
+
+    def _finished(
+        self,
+        text: str,
+        passages: Sequence[Passage],
+        citations: tuple[Citation, ...],
+        supported: bool,
+        dense: tuple[int, ...],
+    ) -> Answer:
+        evidence = Evidence(
+            hits=tuple(self._asking.retrieval.hits(passages)),
+            notes=tuple(Note(p.start_s, p.end_s, p.kind, p.text) for p in passages),
+            citations=citations,
+            coverage=self._coverage(dense),
+            supported=supported,
+        )
+        answer = self._asking.domain.parse_answer(self._question, text, evidence)
+        return answer if supported else replace(answer, text=self._unsupported(answer.text))
+
+    def _unsupported(self, text: str) -> str:
+        """Return the text with the plain word that nothing in the store carries it."""
+        looked = (
+            f"Nothing in the notes of this video supports an answer "
+            f"({self._video.frames_seen} frames looked at, one every {self._video.step_s:.1f} s)."
+        )
+        added = f" {looked}" if text else looked
+        self._on_text(added)
+        return f"{text}{added}"
+
+    def _coverage(self, dense: tuple[int, ...]) -> Coverage:
+        video = self._video
+        return Coverage(
+            engine=self._asking.engine,
+            frames_seen=video.frames_seen,
+            frames_in_file=video.frames_in_file,
+            step_s=round(video.step_s, 3),
+            dense_chunks=dense,
+            chunks=video.chunks,
+            tokens=self._tokens,
+            instruments=video.instruments,
+            missing=video.missing,
+            seconds={name: round(spent, 3) for name, spent in self._clock.seconds.items()},
+            tier=self._tier,
+        )
+
+
+def evenly(count: int, wanted: int) -> list[int]:
+    """Return up to `wanted` of 0..count-1, spread evenly, both ends included."""
+    if count <= wanted:
+        return list(range(count))
+    if wanted == 1:
+        return [0]
+    return sorted({round(i * (count - 1) / (wanted - 1)) for i in range(wanted)})
+
+
+def _lines(passages: Sequence[Passage]) -> str:
+    best = sorted(passages[:EVIDENCE_PASSAGES], key=lambda p: p.start_s)
+    return "".join(f"Time {p.start_s:.1f}s: {p.text}\n" for p in best)
+
+
+def _data(text: str) -> str:
+    """Return user text that cannot open or close a turn of the conversation."""
+    return text.replace("<|", "< |")

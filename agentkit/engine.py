@@ -1,0 +1,98 @@
+"""What a session runs on, each part loaded when first needed: nothing is read twice, or in vain."""
+
+import logging
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agentkit import models
+from agentkit.config import Settings
+from agentkit.embedder import MiniLM
+from agentkit.encoder_choice import EncoderChoice, choose_encoder
+from agentkit.encoders import load_encoder
+from agentkit.instruments import Instruments
+from agentkit.plugin_manager import Domain
+from agentkit.types import Encoder, SamplingPlan
+
+if TYPE_CHECKING:
+    from videoxl2_model.config import PrefillConfig
+    from videoxl2_model.model import LanguageModel
+
+logger = logging.getLogger(__name__)
+
+CHUNK_GROUPS = 4
+
+
+class Engine:
+    """The models that one set of settings names."""
+
+    def __init__(self, settings: Settings, domain: Domain) -> None:
+        self.settings = settings
+        self.domain = domain
+
+    @cached_property
+    def choice(self) -> EncoderChoice:
+        """Which encoder runs, and why; logged once, kept with every answer."""
+        choice = choose_encoder(self.settings)
+        logger.info("encoder %s: %s", choice.name, choice.reason)
+        return choice
+
+    @property
+    def name(self) -> str:
+        """What a coverage shows: encoder, language model and the reason of the choice."""
+        return f"{self.choice.name}/{self.settings.language_model} ({self.choice.reason})"
+
+    @cached_property
+    def model(self) -> "LanguageModel":
+        from videoxl2_model.model import LanguageModel
+
+        return LanguageModel.from_folder(self._model_folder)
+
+    @cached_property
+    def encoder(self) -> Encoder:
+        tokenizer = fingerprint(self._model_folder / "tokenizer.json")
+        return load_encoder(
+            self.choice.name, self.model, tokenizer, self.settings.notes.budget_tokens
+        )
+
+    @cached_property
+    def embedder(self) -> MiniLM:
+        return MiniLM(models.path("minilm"))
+
+    @cached_property
+    def instruments(self) -> Instruments:
+        return Instruments.load(self.settings.notes.instruments)
+
+    @property
+    def prefill_config(self) -> "PrefillConfig":
+        from videoxl2_model.config import PrefillConfig
+
+        wanted = self.settings.prefill
+        return PrefillConfig(
+            block_groups=wanted.block_groups,
+            lookback_blocks=wanted.lookback_blocks,
+            min_block_rows=wanted.min_block_rows,
+            max_segment_positions=wanted.max_segment_positions,
+        )
+
+    @cached_property
+    def weights_fingerprint(self) -> str:
+        """What the KV depends on besides tokens and prompt: the weights and the number type."""
+        manifest = fingerprint(self._model_folder / "manifest.json")
+        return f"{manifest}/{self.settings.prefill.kv_dtype}"
+
+    @property
+    def sampling_plan(self) -> SamplingPlan:
+        """The plan for a video whose domain names none."""
+        wanted = self.settings.sampling
+        return SamplingPlan(wanted.mode, wanted.fps, wanted.max_frames, wanted.max_fps)
+
+    @property
+    def _model_folder(self) -> Path:
+        return models.path(self.settings.language_model)
+
+
+def fingerprint(path: Path) -> str:
+    """Return the first 16 hexadecimal digits of a file's SHA-256."""
+    return sha256(path.read_bytes()).hexdigest()[:16]

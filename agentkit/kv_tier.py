@@ -1,0 +1,150 @@
+"""A video's prefilled KV: made once from stored tokens, kept in the store, read in part.
+
+Knows the model's cache and the store; knows no frame, no instrument and no question.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+
+import torch
+
+from agentkit.types import StoredVideo
+from agentkit_storage import GroupRecord, Store
+from agentkit_storage.types import Chunk
+from videoxl2_model.config import PrefillConfig
+from videoxl2_model.kv_cache import VideoKV
+from videoxl2_model.model import LanguageModel
+from videoxl2_model.prefill import Prefill, TokenGroup
+
+SYSTEM_PART = -1  # the index under which the store keeps the prompt's own KV
+
+
+@dataclass(frozen=True, slots=True)
+class KVTier:
+    """How a session makes KV and where it keeps it; `making` names the weights and number type."""
+
+    store: Store
+    model: LanguageModel
+    config: PrefillConfig
+    making: str
+    system_prompt: Callable[[StoredVideo], str]
+
+    def of(self, video: StoredVideo) -> "StoredKV":
+        """Return one video's KV, as far as the store has it under this prompt and these settings."""
+        prompt = self.system_prompt(video)
+        system = f"<|im_start|>system\n{prompt}<|im_end|>\n<|im_start|>user\n"
+        made = f"{self.making}|{self.config}|{system}"
+        return StoredKV(self, video.video_id, system, sha256(made.encode()).hexdigest())
+
+
+@dataclass(frozen=True, slots=True)
+class StoredKV:
+    """The KV of one video of one making."""
+
+    tier: KVTier
+    video_id: str
+    system: str
+    fingerprint: str
+
+    def missing(self) -> int:
+        """Return how many chunks have stored tokens and no stored KV."""
+        return self.tier.store.num_chunks(self.video_id) - self.leading()
+
+    def leading(self) -> int:
+        """Return how many chunks from the first on have their KV stored, without a gap."""
+        have = self.tier.store.kv_indices(self.video_id, self.fingerprint)
+        count = 0
+        while count in have:
+            count += 1
+        return count if SYSTEM_PART in have else 0
+
+    def complete(self) -> int:
+        """Prefill what is missing from stored tokens; return how many chunks that were."""
+        missing = self.missing()
+        if missing:
+            self.prefill().close()
+        return missing
+
+    def prefill(self) -> "VideoPrefill":
+        """Return a prefill that goes on after what is stored."""
+        return VideoPrefill(self)
+
+    def read(self, wanted: Collection[int] | None = None) -> VideoKV:
+        """Return the KV with the chunks in `wanted`, all by default; others may only be left out.
+
+        Raises:
+            DamagedChunkError: a stored part does not match its checksum.
+        """
+        chunks = self.tier.store.chunks(self.video_id)
+        return self.read_chunks(chunks, wanted)
+
+    def read_chunks(self, chunks: Iterable[Chunk], wanted: Collection[int] | None) -> VideoKV:
+        """Return the KV of a run of chunks from the first on, read where `wanted` says so."""
+        parts = [
+            (
+                chunk.num_groups,
+                self._part(chunk.index) if wanted is None or chunk.index in wanted else None,
+            )
+            for chunk in chunks
+        ]
+        return VideoKV.from_parts(self._part(SYSTEM_PART), parts)
+
+    def put(self, index: int, part: Mapping[str, torch.Tensor]) -> None:
+        """Store one chunk's KV, or the prompt's under SYSTEM_PART."""
+        arrays = {name: tensor.contiguous().numpy() for name, tensor in part.items()}
+        self.tier.store.put_kv(self.video_id, self.fingerprint, index, arrays)
+
+    def _part(self, index: int) -> dict[str, torch.Tensor]:
+        stored = self.tier.store.kv(self.video_id, self.fingerprint, index)
+        return {name: torch.from_numpy(array) for name, array in stored.items()}
+
+
+class VideoPrefill:
+    """Prefills one video, chunk after chunk, and stores each chunk's KV as soon as it is whole."""
+
+    def __init__(self, stored: StoredKV) -> None:
+        self._stored = stored
+        self._store, self._model = stored.tier.store, stored.tier.model
+        self._saved = stored.leading()
+        self._chunks = self._store.chunks(stored.video_id)
+        kv = stored.read_chunks(self._chunks[: self._saved], None) if self._saved else None
+        system_ids = self._model.encode(stored.system)
+        self._prefill = Prefill(self._model.decoder, system_ids, stored.tier.config, kv)
+        self._take(self._chunks[self._saved :])
+
+    def add(self, chunk: Chunk) -> None:
+        """Take in the next chunk; the store holds its tokens already."""
+        self._chunks.append(chunk)
+        self._take([chunk])
+
+    def close(self) -> None:
+        """Prefill what is pending and store it."""
+        self._prefill.flush()
+        self._save_whole()
+
+    def _take(self, chunks: Iterable[Chunk]) -> None:
+        for chunk in chunks:
+            stop = chunk.first_group + chunk.num_groups
+            for group in self._store.groups(self._stored.video_id, chunk.first_group, stop):
+                self._prefill.add(self._token_group(group))
+            self._save_whole()
+
+    def _save_whole(self) -> None:
+        """Store the chunks whose last group is in the KV by now, the prompt's part first."""
+        kv = self._prefill.kv
+        for chunk in self._chunks[self._saved :]:
+            stop = chunk.first_group + chunk.num_groups
+            if stop > kv.num_groups:
+                return
+            if self._saved == 0:
+                self._stored.put(SYSTEM_PART, kv.system_part())
+            self._stored.put(chunk.index, kv.part(chunk.first_group, stop))
+            self._saved += 1
+
+    def _token_group(self, group: GroupRecord) -> TokenGroup:
+        return TokenGroup(
+            time_ids=tuple(self._model.encode(group.time_text)),
+            ids=group.ids,
+            rows=None if group.rows is None else torch.from_numpy(group.rows),
+        )

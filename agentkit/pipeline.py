@@ -1,0 +1,321 @@
+"""Ingest: source -> frames -> notes -> tokens and vectors -> store -> KV, chunk after chunk.
+
+One transaction a chunk, so an ingest that was killed goes on from its last whole chunk. Knows no
+question and no terminal; tells its progress through events.
+"""
+
+import itertools
+import logging
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from agentkit.instruments import Instruments
+from agentkit.kv_tier import KVTier, VideoPrefill
+from agentkit.note_line import searchable
+from agentkit.plugin_manager import Domain
+from agentkit.stages import StageClock
+from agentkit.types import (
+    Chunk,
+    Embedder,
+    Encoder,
+    FrameBatch,
+    GroupTokens,
+    IngestEvent,
+    Note,
+    SamplingPlan,
+    StoredVideo,
+    VideoInfo,
+)
+from agentkit.video import plan_times, probe, sample
+from agentkit_storage import ChunkRecord, GroupRecord, Segment, Store
+
+logger = logging.getLogger(__name__)
+OnEvent = Callable[[IngestEvent], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """Everything an ingest runs on. One pipeline ingests any number of videos, one at a time."""
+
+    store: Store
+    domain: Domain
+    instruments: Instruments
+    encoder: Encoder
+    embedder: Embedder
+    kv: KVTier
+    default_plan: SamplingPlan
+    chunk_groups: int = 4
+    allowed_roots: Sequence[Path] | None = None
+
+    def ingest(
+        self, path: Path, plan: SamplingPlan | None = None, on_event: OnEvent | None = None
+    ) -> StoredVideo:
+        """Bring the video's content into the store, or find it there; return what is stored.
+
+        Raises:
+            VideoError: the file cannot be read as video; nothing of it is kept then.
+        """
+        info = probe(path, allowed_roots=self.allowed_roots)
+        plan = plan or self.domain.plan_sampling(info) or self.default_plan
+        fingerprint = self.fingerprint(plan)
+        with self.store.ingest_lock(info.video_id):
+            run = _Run(self, info, plan, fingerprint, on_event or (lambda event: None))
+            return run.skip() if self._ready(info.video_id, fingerprint) else run.work()
+
+    def fingerprint(self, plan: SamplingPlan) -> str:
+        """Return what the stored notes, tokens and vectors depend on besides the content."""
+        sampling = (
+            f"{plan.mode}/{plan.fps:g}/{plan.max_frames}/{plan.max_fps}/{plan.frames_per_group}"
+        )
+        return "|".join(
+            [
+                sampling,
+                f"chunk {self.chunk_groups}",
+                self.instruments.fingerprint,
+                self.encoder.fingerprint,
+                self.embedder.fingerprint,
+                self.domain.fingerprint,
+            ]
+        )
+
+    def _ready(self, video_id: str, fingerprint: str) -> bool:
+        """Say whether the store has exactly this; forget what it has of another making."""
+        stored = self.store.fingerprint(video_id)
+        if stored is not None and stored != fingerprint:
+            logger.warning("%s: stored with other settings; made anew", video_id[:12])
+            self.store.remove_video(video_id)
+            return False
+        return stored is not None and self.store.video(video_id).state == "ready"
+
+
+class _Run:
+    """One ingest of one video."""
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        info: VideoInfo,
+        plan: SamplingPlan,
+        fingerprint: str,
+        on_event: OnEvent,
+    ) -> None:
+        self._pipeline = pipeline
+        self._store = pipeline.store
+        self._info = info
+        self._plan = plan
+        self._fingerprint = fingerprint
+        self._on_event = on_event
+        self._clock = StageClock()
+        self._chunks_expected = 0
+
+    def skip(self) -> StoredVideo:
+        """Return what is stored, its KV completed where it is of other settings or was dropped."""
+        self._store.update_video(self._info.video_id, path=str(self._info.path))
+        stored = self._store.video(self._info.video_id)
+        kv = self._pipeline.kv.of(stored)
+        if kv.missing():
+            self._tell("stage", stage="prefill")
+            kv.complete()
+        self._chunks_expected = stored.chunks
+        self._tell("skip", chunk=stored.chunks, message="in the store already")
+        return stored
+
+    def work(self) -> StoredVideo:
+        """Do what is left of this video."""
+        with self._clock.stage("plan"):
+            times_s = plan_times(self._info, self._plan)
+        groups = math.ceil(len(times_s) / self._plan.frames_per_group)
+        self._chunks_expected = math.ceil(groups / self._pipeline.chunk_groups)
+        video = self._stored(times_s)
+        self._store.add_video(video, self._fingerprint)
+        done = self._store.num_chunks(self._info.video_id)
+        self._tell("start", chunk=done)
+        self._pipeline.instruments.start(self._info)
+        sound = self._sound_notes()
+        prefill = self._pipeline.kv.of(video).prefill()
+        for chunk in self._new_chunks(done, sound):
+            with self._clock.stage("prefill"):
+                prefill.add(chunk)
+            self._tell("chunk", chunk=chunk.index + 1, stage="frames")
+        with self._clock.stage("prefill"):
+            prefill.close()
+        return self._finish()
+
+    def _stored(self, times_s: np.ndarray) -> StoredVideo:
+        info, instruments = self._info, self._pipeline.instruments
+        step_s = float(np.diff(times_s).mean()) if len(times_s) > 1 else info.duration_s
+        return StoredVideo(
+            video_id=info.video_id,
+            path=str(info.path),
+            duration_s=info.duration_s,
+            frames_in_file=info.frames_in_file,
+            frames_seen=len(times_s),
+            step_s=step_s,
+            chunks=self._chunks_expected,
+            state="ingesting",
+            tiers=(),
+            title=info.title,
+            width_px=info.size_px[0],
+            height_px=info.size_px[1],
+            has_sound=info.has_sound,
+            instruments=instruments.names,
+            missing=instruments.missing,
+            warnings=info.warnings,
+        )
+
+    def _sound_notes(self) -> list[Note]:
+        """Return the notes of the sound track, listened to once and kept."""
+        kept = self._store.sound_notes(self._info.video_id)
+        if kept is not None:
+            return list(kept)
+        duration_s = max(self._info.duration_s, 1e-9)
+        self._tell("stage", stage="speech")
+        with self._clock.stage("speech"):
+            notes = self._pipeline.instruments.listen(
+                self._info,
+                lambda heard_s: self._tell("stage", stage="speech", share=heard_s / duration_s),
+            )
+        self._store.put_sound_notes(self._info.video_id, notes)
+        return notes
+
+    def _new_chunks(self, done: int, sound: Sequence[Note]) -> Iterator[Chunk]:
+        """Yield the chunks that were not stored yet, each after its transaction."""
+        first_group = done * self._pipeline.chunk_groups
+        observed = self._observed(first_group)
+        for index in itertools.count(done):
+            groups = list(itertools.islice(observed, self._pipeline.chunk_groups))
+            if not groups:
+                return
+            record = self._record(index, groups, sound)
+            with self._clock.stage("store"):
+                self._store.add_chunk(record)
+            yield record.chunk
+
+    def _observed(self, first_group: int) -> Iterator[tuple[FrameBatch, list[Note]]]:
+        """Yield each group with its notes; the group before the first is shown, not kept."""
+        instruments, size = self._pipeline.instruments, self._pipeline.chunk_groups
+        warm_up = max(first_group - 1, 0)
+        batches = sample(self._info, self._plan, start_group=warm_up)
+        for batch in self._clock.each("decode", batches):
+            with self._clock.stage("instruments"):
+                notes = instruments.observe(batch, batch.index % size == 0)
+            if batch.index >= first_group:
+                yield batch, notes
+
+    def _record(
+        self, index: int, groups: list[tuple[FrameBatch, list[Note]]], sound: Sequence[Note]
+    ) -> ChunkRecord:
+        chunk = Chunk(
+            video_id=self._info.video_id,
+            index=index,
+            start_s=float(groups[0][0].times_s[0]),
+            end_s=groups[-1][0].end_s,
+            first_group=groups[0][0].index,
+            num_groups=len(groups),
+        )
+        heard = [note for note in sound if chunk.start_s <= note.start_s < self._sound_end_s(chunk)]
+        seen = [note for _, notes in groups for note in notes]
+        batches = [batch for batch, _ in groups]
+        added = self._pipeline.domain.describe_chunk(chunk, batches, [*seen, *heard])
+        tokens = self._encode(groups, [*sound, *added])
+        notes = (*seen, *heard, *added)
+        with self._clock.stage("embed"):
+            segments = self._segments(notes)
+            visual = self._pipeline.encoder.pooled(tokens)
+        return ChunkRecord(
+            chunk=chunk,
+            notes=notes,
+            groups=tuple(
+                _stored_group(batch.index, group)
+                for batch, group in zip(batches, tokens, strict=True)
+            ),
+            segments=segments,
+            visual=visual,
+        )
+
+    def _sound_end_s(self, chunk: Chunk) -> float:
+        """Return where this chunk's sound ends: the last one has what outlasts the picture too."""
+        last = chunk.index == self._chunks_expected - 1
+        return math.inf if last else chunk.end_s
+
+    def _encode(
+        self, groups: list[tuple[FrameBatch, list[Note]]], others: Sequence[Note]
+    ) -> list[GroupTokens]:
+        """Encode group by group; the first of a chunk stands alone, so that any chunk may."""
+        tokens, before = [], None
+        for batch, seen in groups:
+            notes = [*seen, *_within(others, float(batch.times_s[0]), batch.end_s)]
+            with self._clock.stage("encode"):
+                tokens.append(self._pipeline.encoder.encode(batch, notes, before))
+            before = notes
+        return tokens
+
+    def _segments(self, notes: Sequence[Note]) -> tuple[Segment, ...]:
+        passages = searchable(notes)
+        vectors = self._pipeline.embedder.embed([passage.text for passage in passages])
+        return tuple(
+            Segment(p.start_s, p.end_s, p.kind, p.text, vector)
+            for p, vector in zip(passages, vectors, strict=True)
+        )
+
+    def _finish(self) -> StoredVideo:
+        video_id = self._info.video_id
+        chunks = self._store.num_chunks(video_id)
+        self._store.update_video(
+            video_id,
+            chunks=chunks,
+            state="ready",
+            instruments=self._pipeline.instruments.names,
+            missing=self._pipeline.instruments.missing,
+        )
+        self._chunks_expected = chunks
+        self._tell("done", chunk=chunks)
+        logger.info("%s: seconds per stage %s", self._info.path, dict(self._clock.seconds))
+        return self._store.video(video_id)
+
+    def _tell(
+        self,
+        event: str,
+        chunk: int = 0,
+        stage: str = "",
+        share: float = 0.0,
+        message: str = "",
+    ) -> None:
+        self._on_event(
+            IngestEvent(
+                event=event,  # type: ignore[arg-type] # the callers above name known events
+                video_id=self._info.video_id,
+                path=str(self._info.path),
+                chunk=chunk,
+                of=self._chunks_expected,
+                seconds=self._clock.total_s,
+                stage=stage,
+                share=min(share, 1.0),
+                message=message,
+            )
+        )
+
+
+def _within(notes: Sequence[Note], start_s: float, end_s: float) -> list[Note]:
+    """Return the notes that overlap a span; one without length counts where it stands."""
+    return [
+        note
+        for note in notes
+        if note.start_s < end_s and (note.end_s > start_s or note.start_s >= start_s)
+    ]
+
+
+def _stored_group(index: int, group: GroupTokens) -> GroupRecord:
+    return GroupRecord(
+        index=index,
+        start_s=group.start_s,
+        end_s=group.end_s,
+        time_text=group.time_text,
+        text=group.text,
+        ids=None if group.ids is None else tuple(int(i) for i in group.ids),
+        rows=group.rows,
+    )

@@ -1,0 +1,197 @@
+"""Session: ingest, ask, search, frames. Owns the store, the models and the domain.
+
+with Session.open() as session:
+    video = session.ingest("match.mp4")
+    print(session.ask("When was the first goal?", video).text)
+"""
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agentkit.asking import Asking, OnText, Turns
+from agentkit.checks import check_question, check_range
+from agentkit.config import Settings
+from agentkit.engine import CHUNK_GROUPS, Engine
+from agentkit.errors import StaleVideoError, UsageError
+from agentkit.kv_tier import KVTier
+from agentkit.pipeline import OnEvent, Pipeline
+from agentkit.plugin_manager import Domain
+from agentkit.retrieval import Retrieval, RetrievalConfig
+from agentkit.types import Answer, ChunkHit, Note, Question, SamplingPlan, StoredVideo
+from agentkit.video import content_id, frames_at, probe
+from agentkit_storage import Store
+
+VideoName = str | Path | StoredVideo
+
+
+class Session:
+    """One store, one set of models, one domain. Not for several threads at once."""
+
+    def __init__(self, settings: Settings, domain: Domain, store: Store) -> None:
+        self._settings = settings
+        self._domain = domain
+        self._store = store
+        self._engine = Engine(settings, domain)
+
+    @classmethod
+    def open(cls, settings: Settings | None = None, domain: str | None = None) -> Self:
+        """Open the store that the settings name; models load when first needed."""
+        settings = settings or Settings.load()
+        voice = Domain.load(domain or settings.domain, third_party=not settings.disable_plugins)
+        return cls(settings, voice, Store.open(settings.store))
+
+    def close(self) -> None:
+        """Release the store."""
+        self._store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def ingest(
+        self,
+        path: str | Path,
+        plan: SamplingPlan | None = None,
+        on_event: OnEvent | None = None,
+    ) -> StoredVideo:
+        """Bring a video into the store; nothing to do if this content is there already.
+
+        Raises:
+            VideoError: the file cannot be read as video.
+        """
+        return self._pipeline.ingest(Path(path), plan, on_event)
+
+    def ask(
+        self,
+        text: str,
+        videos: VideoName | Sequence[VideoName] | None = None,
+        *,
+        on_text: OnText | None = None,
+        history: Turns = (),
+    ) -> Answer:
+        """Answer from one stored video; of several, from the one with the best evidence.
+
+        `on_text` gets the answer's pieces as they come; `history` are earlier questions and
+        answers of this conversation.
+
+        Raises:
+            QuestionError: the question is empty, too long or holds control characters.
+        """
+        question = Question(check_question(text))
+        video = self._best(question.text, self._named(videos))
+        return self._asking.ask(question, video, history, on_text or (lambda piece: None))
+
+    def ask_many(self, text: str, videos: Sequence[VideoName] = ()) -> list[Answer]:
+        """Answer from each video on its own, in the order given; all videos by default."""
+        return [self.ask(text, video) for video in self._named(videos or None)]
+
+    def search(self, text: str, videos: Sequence[VideoName] = (), k: int = 10) -> list[ChunkHit]:
+        """Return the chunks that hold what `text` names, best first; none where nothing does."""
+        ids = [video.video_id for video in self._named(videos or None)]
+        return self._retrieval.search(check_question(text), ids, k) if ids else []
+
+    def similar(self, video: VideoName, at_s: float, k: int = 10) -> list[ChunkHit]:
+        """Return the chunks most like the one at a time, over all videos, itself left out."""
+        stored = self.video(video)
+        check_range(stored.duration_s, at_s, at_s)
+        return self._retrieval.similar(stored.video_id, at_s, k)
+
+    def videos(self) -> list[StoredVideo]:
+        """Return everything in the store."""
+        return self._store.videos()
+
+    def video(self, name: VideoName) -> StoredVideo:
+        """Return a stored video by id, unambiguous prefix of it, path or file name."""
+        return name if isinstance(name, StoredVideo) else self._store.video(str(name))
+
+    def remove(self, name: VideoName) -> None:
+        """Take a video out of every tier and out of search."""
+        self._store.remove_video(self.video(name).video_id)
+
+    def notes(
+        self, name: VideoName, start_s: float = 0.0, end_s: float | None = None
+    ) -> list[Note]:
+        """Return what was noted between two times."""
+        video = self.video(name)
+        start_s, end_s = check_range(video.duration_s, start_s, end_s)
+        return self._store.notes(video.video_id, start_s, end_s)
+
+    def frames(self, name: VideoName, times_s: Sequence[float]) -> list[NDArray[np.uint8]]:
+        """Return the frames shown at these times, each [H, W, 3] RGB, from the file itself.
+
+        Raises:
+            StaleVideoError: the file is not the one that was ingested.
+        """
+        video = self.video(name)
+        path = Path(video.path)
+        if content_id(path) != video.video_id:
+            raise StaleVideoError(f"{path}: changed since it was ingested; ingest it again", path)
+        return frames_at(probe(path, allowed_roots=self._settings.allowed_roots), times_s)
+
+    def _named(self, videos: VideoName | Sequence[VideoName] | None) -> list[StoredVideo]:
+        """Return the videos meant: those named, or all of the store."""
+        if videos is None:
+            return self._store.videos()
+        if isinstance(videos, str | Path | StoredVideo):
+            return [self.video(videos)]
+        return [self.video(name) for name in videos]
+
+    def _best(self, text: str, videos: Sequence[StoredVideo]) -> StoredVideo:
+        """Return the video whose passages are nearest to the question; the first where none is."""
+        if not videos:
+            raise UsageError("the store holds no video yet; agentkit ingest PATH")
+        if len(videos) == 1:
+            return videos[0]
+        by_id = {video.video_id: video for video in videos}
+        passages = self._retrieval.passages(text, list(by_id))
+        return by_id[passages[0].video_id] if passages else videos[0]
+
+    @cached_property
+    def _retrieval(self) -> Retrieval:
+        config = RetrievalConfig(min_near=self._settings.ask.min_score)
+        return Retrieval(self._store, self._engine.embedder, config)
+
+    @cached_property
+    def _kv(self) -> KVTier:
+        engine = self._engine
+        return KVTier(
+            self._store,
+            engine.model,
+            engine.prefill_config,
+            engine.weights_fingerprint,
+            self._domain.system_prompt,
+        )
+
+    @cached_property
+    def _asking(self) -> Asking:
+        return Asking(
+            self._settings.ask, self._kv, self._retrieval, self._domain, self._engine.name
+        )
+
+    @cached_property
+    def _pipeline(self) -> Pipeline:
+        engine = self._engine
+        return Pipeline(
+            store=self._store,
+            domain=self._domain,
+            instruments=engine.instruments,
+            encoder=engine.encoder,
+            embedder=engine.embedder,
+            kv=self._kv,
+            default_plan=engine.sampling_plan,
+            chunk_groups=CHUNK_GROUPS,
+            allowed_roots=self._settings.allowed_roots,
+        )
