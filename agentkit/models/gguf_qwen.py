@@ -1,8 +1,8 @@
 """A Qwen2 GGUF file to a safetensors folder, once. Knows tensors and metadata; knows no download.
 
-The stored type is float32: every GGUF quantisation multiplies a half-precision scale with a small
-integer, which float32 holds exactly and bfloat16 does not, and float32 is the fastest type on a CPU.
-Loading is then a memory map and no work: nothing is read before it is used.
+The stored type is float32: a GGUF's values are half-precision scales times small integers, which
+float32 holds and bfloat16 rounds, and float32 is the fastest type on a CPU. Loading is then a memory
+map and no work: nothing is read before it is used.
 """
 
 import json
@@ -190,9 +190,7 @@ def _same_table(table: _Tensor, head: _Tensor) -> bool:
     return bool(np.linalg.norm(first - second) < _SAME_TABLE * np.linalg.norm(first))
 
 
-def _write_weights(
-    target: Path, tensors: list[_Tensor], progress: Callable[[float], None]
-) -> None:
+def _write_weights(target: Path, tensors: list[_Tensor], progress: Callable[[float], None]) -> None:
     part = part_path(target)
     total = sum(tensor.nbytes for tensor in tensors)
     done = 0

@@ -4,14 +4,13 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, processors
 from tokenizers import pre_tokenizers as pre
-from tokenizers import processors
 
 from agentkit.models.files import part_path
 
-# The rule by which Qwen2 cuts text into words before it merges bytes (Qwen2Tokenizer): contractions,
-# letters with one mark before them, single digits, runs of marks, line ends, blanks.
+# The rule by which Qwen2 cuts text into words before it merges bytes (Qwen2Tokenizer):
+# contractions, letters with one mark before them, single digits, runs of marks, line ends, blanks.
 WORDS = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}|"
     r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -83,11 +82,13 @@ def _pair(merge: str) -> tuple[str, str]:
 
 
 def _add_special(tokenizer: Tokenizer, tokens: Sequence[str], kinds: Sequence[int]) -> None:
-    """Add control and user-defined tokens. They follow the vocabulary, so their ids come out right."""
+    """Add control and user-defined tokens, each under the id that it has in the GGUF."""
     for index, (token, kind) in enumerate(zip(tokens, kinds, strict=True)):
         if kind in (_CONTROL, _USER_DEFINED):
             special = kind == _CONTROL
             added = AddedToken(token, normalized=False, special=special)
             tokenizer.add_special_tokens([added]) if special else tokenizer.add_tokens([added])
             if tokenizer.token_to_id(token) != index:
-                raise ValueError(f"token {token!r} got id {tokenizer.token_to_id(token)}, not {index}")
+                raise ValueError(
+                    f"token {token!r} got id {tokenizer.token_to_id(token)}, not {index}"
+                )
