@@ -1,0 +1,225 @@
+"""A prefilled video: keys before rotation and values, group by group. Knows no text, no file."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from videoxl2_model.assembly import Piece, mix, select
+from videoxl2_model.config import SparseRule
+from videoxl2_model.decode_cache import DecodeCache
+from videoxl2_model.errors import AbsentGroupsError, RoomError, SettingError
+from videoxl2_model.pages import KVSpec, RowPages
+from videoxl2_model.rotary import Rotary
+
+
+@dataclass(frozen=True, slots=True)
+class GroupEntry:
+    """Where one group's rows lie in the cache."""
+
+    row: int
+    time_length: int
+    token_length: int
+    segment: int
+
+    @property
+    def rows(self) -> range:
+        return range(self.row, self.row + self.time_length + self.token_length)
+
+    @property
+    def time(self) -> range:
+        return self.rows[: self.time_length]
+
+    @property
+    def tokens(self) -> range:
+        return self.rows[self.time_length :]
+
+
+class VideoKV:
+    """Un-rotated keys and values of the system text and every group.
+
+    `part` gives what storage keeps of some groups, `from_parts` builds a cache again, and
+    `assemble` makes the cache that one question is decoded over.
+    """
+
+    def __init__(
+        self,
+        spec: KVSpec,
+        system_ids: Sequence[int],
+        *,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.spec = spec
+        self.system_ids = tuple(system_ids)
+        self.dtype = dtype
+        self.device = torch.device(device)
+        self.pages = RowPages(spec, dtype, self.device)
+        self.pages.append(len(self.system_ids))
+        self._groups: list[GroupEntry | None] = []
+        self.rotary = Rotary(spec.head_dim, spec.rope_base)
+
+    @property
+    def num_groups(self) -> int:
+        """Groups of the video, those that were not read included."""
+        return len(self._groups)
+
+    @property
+    def num_tokens(self) -> int:
+        """Rows held: the system text and the groups that were read."""
+        return self.pages.length
+
+    @property
+    def nbytes(self) -> int:
+        return self.num_tokens * self.spec.row_nbytes(self.dtype)
+
+    @property
+    def segments(self) -> int:
+        """Independent prefills so far: 1 unless a limit of positions was passed."""
+        return max((entry.segment for entry in self._groups if entry), default=0) + 1
+
+    def group(self, index: int) -> GroupEntry | None:
+        """Return where a group lies; None if it was not read."""
+        return self._groups[index]
+
+    def append(self, segment: int, time_length: int, token_length: int) -> int:
+        """Make room for one more group and return its first row; its rows are to be written."""
+        row = self.pages.append(time_length + token_length)
+        self._groups.append(GroupEntry(row, time_length, token_length, segment))
+        return row
+
+    def _read(self, indices: Iterable[int]) -> list[GroupEntry]:
+        entries = []
+        for index in indices:
+            entry = self._groups[index]
+            if entry is None:
+                raise AbsentGroupsError(f"group {index} was not read; give its part")
+            entries.append(entry)
+        return entries
+
+    def entries(self) -> list[GroupEntry]:
+        """Return every group's place.
+
+        Raises:
+            AbsentGroupsError: some groups were not read.
+        """
+        return self._read(range(self.num_groups))
+
+    def system_part(self) -> dict[str, Tensor]:
+        """Return what storage keeps of the system text: `ids`, `keys`, `values`."""
+        rows = range(len(self.system_ids))
+        return {"ids": torch.tensor(self.system_ids, dtype=torch.int64), **self._tensors(rows)}
+
+    def part(self, first_group: int, stop_group: int) -> dict[str, Tensor]:
+        """Return what storage keeps of groups first_group..stop_group - 1.
+
+        `keys` and `values` [layers, H_kv, n, D], un-rotated; `first_group` [1]; `time_lengths`,
+        `token_lengths` and `segments` [groups], int64. All contiguous copies.
+        """
+        if not 0 <= first_group < stop_group <= self.num_groups:
+            raise SettingError(
+                f"no groups {first_group} to {stop_group}: the video has {self.num_groups}"
+            )
+        entries = self._read(range(first_group, stop_group))
+        return {
+            "first_group": torch.tensor([first_group]),
+            "time_lengths": torch.tensor([entry.time_length for entry in entries]),
+            "token_lengths": torch.tensor([entry.token_length for entry in entries]),
+            "segments": torch.tensor([entry.segment for entry in entries]),
+            **self._tensors(range(entries[0].row, entries[-1].rows.stop)),
+        }
+
+    def _tensors(self, rows: range) -> dict[str, Tensor]:
+        both = self.pages.read_all(rows)
+        return {"keys": both[:, 0].clone(), "values": both[:, 1].clone()}
+
+    @classmethod
+    def from_parts(
+        cls,
+        spec: KVSpec,
+        system: Mapping[str, Tensor],
+        parts: Iterable[Mapping[str, Tensor]],
+        *,
+        num_groups: int | None = None,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str = "cpu",
+    ) -> "VideoKV":
+        """Build a cache from `system_part` and parts in order of time, one at a time.
+
+        Groups that no part covers are absent: they can only be left out of an assembly.
+        `num_groups` counts all the video's groups; without it the last part ends the video.
+        """
+        kv = cls(spec, system["ids"].tolist(), dtype=dtype, device=device)
+        kv._write(0, system)
+        for part in parts:
+            kv._add_part(part)
+        if num_groups is not None:
+            kv._add_absent(num_groups)
+        return kv
+
+    def _write(self, row: int, part: Mapping[str, Tensor]) -> None:
+        self.pages.write_all(row, torch.stack((part["keys"], part["values"]), dim=1))
+
+    def _add_absent(self, stop: int) -> None:
+        if stop < self.num_groups:
+            raise SettingError(f"a part begins at group {stop}, before {self.num_groups}")
+        self._groups.extend([None] * (stop - self.num_groups))
+
+    def _add_part(self, part: Mapping[str, Tensor]) -> None:
+        self._add_absent(int(part["first_group"]))
+        first = self.num_tokens
+        lengths = zip(part["time_lengths"], part["token_lengths"], strict=True)
+        for (time, tokens), segment in zip(lengths, part["segments"], strict=True):
+            self.append(int(segment), int(time), int(tokens))
+        if self.num_tokens - first != part["keys"].shape[2]:
+            raise SettingError(
+                f"a part has {part['keys'].shape[2]} rows;"
+                f" its lengths say {self.num_tokens - first}"
+            )
+        self._write(first, part)
+
+    def select(
+        self,
+        dense: Collection[int],
+        *,
+        chunk_groups: int = 4,
+        sparse: SparseRule | None = None,
+        keep_ends: bool = True,
+    ) -> list[Piece]:
+        """Return what `assemble` would read; `sum(p.entries for p in pieces)` is its length."""
+        return select(self, dense, chunk_groups, sparse or SparseRule(), keep_ends)
+
+    def assemble(
+        self,
+        dense: Collection[int],
+        *,
+        room: int,
+        chunk_groups: int = 4,
+        sparse: SparseRule | None = None,
+        keep_ends: bool = True,
+        max_positions: int | None = None,
+    ) -> DecodeCache:
+        """Return the cache to decode over: chunks in `dense` whole, the others by `sparse`.
+
+        Chunks count `chunk_groups` groups each, from 0. Keys are pooled un-rotated, never across
+        groups, then rotated at positions 0..P-1 without gaps (Video-XL-2, bi-level decoding).
+        With `keep_ends` the first and the last chunk stay whole. `room` positions are kept free
+        for question and answer.
+
+        Raises:
+            UnknownChunkError: an index in `dense` is not a chunk of this video.
+            AbsentGroupsError: a group that was not read is needed.
+            RoomError: P + room is more than `max_positions`.
+        """
+        pieces = self.select(dense, chunk_groups=chunk_groups, sparse=sparse, keep_ends=keep_ends)
+        needed = sum(piece.entries for piece in pieces) + room
+        if max_positions is not None and needed > max_positions:
+            raise RoomError(
+                f"the question would need {needed} positions of {max_positions};"
+                " keep fewer chunks dense, pool more, or leave the others out"
+            )
+        rows, length = mix(self, pieces, room)
+        for layer in rows:
+            layer[0, :, :length] = self.rotary.rotate(layer[0, :, :length], [range(length)])
+        return DecodeCache(rows, length, self.rotary)

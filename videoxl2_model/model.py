@@ -1,0 +1,161 @@
+"""A language model with its tokenizer, over a prefilled video. Knows text; knows no video file."""
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer
+
+from videoxl2_model.config import GenerationSettings, PrefillConfig, SparseRule, StepWeights
+from videoxl2_model.decode_cache import DecodeCache
+from videoxl2_model.decoder import Decoder
+from videoxl2_model.errors import CheckpointError
+from videoxl2_model.generate import generate
+from videoxl2_model.kv_cache import VideoKV
+from videoxl2_model.prefill import Prefill, TokenGroup
+from videoxl2_model.weights import load_decoder
+
+UNFINISHED = "\N{REPLACEMENT CHARACTER}"
+LONGEST_CHARACTER = 4  # bytes of UTF-8, so tokens that may wait for one
+STOPS = ("<|im_end|>", "<|endoftext|>")
+
+
+class LanguageModel:
+    """A decoder and its tokenizer, in the ChatML form of Qwen2.5."""
+
+    def __init__(self, decoder: Decoder, tokenizer: Tokenizer) -> None:
+        self.decoder = decoder
+        self.tokenizer = tokenizer
+        known = (tokenizer.token_to_id(word) for word in STOPS)
+        self.stop_ids = tuple(each for each in known if each is not None)
+
+    @classmethod
+    def load(
+        cls,
+        folder: Path | str,
+        *,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str = "cpu",
+        steps: StepWeights = "auto",
+    ) -> "LanguageModel":
+        """Load a folder with config.json, safetensors and tokenizer.json.
+
+        Raises:
+            CheckpointError: a file is missing, damaged, or does not fit.
+        """
+        path = Path(folder) / "tokenizer.json"
+        try:
+            tokenizer = Tokenizer.from_str(path.read_text(encoding="utf-8"))
+        except Exception as error:  # the library raises plain Exception
+            raise CheckpointError(f"{path}: cannot be read as a tokenizer: {error}") from error
+        return cls(load_decoder(folder, dtype, device, steps), tokenizer)
+
+    @property
+    def max_positions(self) -> int:
+        return self.decoder.max_positions
+
+    def encode(self, text: str, *, specials: bool = False) -> list[int]:
+        """Return a text's ids; `specials` lets words such as <|im_end|> stand for their token.
+
+        Without it they are plain text, as whatever people, pictures or sound say must be.
+        """
+        self.tokenizer.encode_special_tokens = not specials
+        return list(self.tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Return the text of ids, special tokens left out."""
+        return str(self.tokenizer.decode(list(ids), skip_special_tokens=True))
+
+    def system_ids(self, system: str) -> list[int]:
+        """Return what stands before the video: the system turn and the opening of the user's."""
+        return [
+            *self.encode("<|im_start|>system\n", specials=True),
+            *self.encode(system),
+            *self.encode("<|im_end|>\n<|im_start|>user\n", specials=True),
+        ]
+
+    def question_ids(self, text: str, history: Iterable[tuple[str, str]] = ()) -> list[int]:
+        """Return what stands after the video; earlier questions and answers first."""
+        ids: list[int] = self.encode("\n")
+        for question, answer in history:
+            ids += [*self.encode(question), *self._answer_ids(), *self.encode(answer)]
+            ids += self.encode("<|im_end|>\n<|im_start|>user\n", specials=True)
+        return [*ids, *self.encode(text), *self._answer_ids()]
+
+    def _answer_ids(self) -> list[int]:
+        return self.encode("<|im_end|>\n<|im_start|>assistant\n", specials=True)
+
+    def group(self, time_text: str, text: str) -> TokenGroup:
+        """Return a group whose tokens are a line of text."""
+        return TokenGroup(tuple(self.encode(time_text)), ids=tuple(self.encode(text)))
+
+    def start(
+        self, system: str, config: PrefillConfig | None = None, kv: VideoKV | None = None
+    ) -> Prefill:
+        """Return a prefill to add groups to, new or after the groups of `kv`."""
+        return Prefill(self.decoder, self.system_ids(system), config, kv)
+
+    def prefill(
+        self, system: str, groups: Iterable[TokenGroup], config: PrefillConfig | None = None
+    ) -> VideoKV:
+        """Run all groups after the system text and return the cache."""
+        run = self.start(system, config)
+        for group in groups:
+            run.add(group)
+        run.flush()
+        return run.kv
+
+    def generate(
+        self,
+        kv: VideoKV,
+        dense: Collection[int],
+        prompt: str | Sequence[int],
+        *,
+        settings: GenerationSettings | None = None,
+        chunk_groups: int = 4,
+        sparse: SparseRule | None = None,
+        keep_ends: bool = True,
+    ) -> Iterator[str]:
+        """Yield the answer's text as it comes, over chunks in `dense` whole and others sparse.
+
+        A prompt of text stands in the user's turn after the video; ids are taken as they are.
+
+        Raises:
+            UnknownChunkError, AbsentGroupsError: see `VideoKV.assemble`.
+            RoomError: video, question and answer exceed the model's positions.
+        """
+        settings = settings or GenerationSettings()
+        ids = self.question_ids(prompt) if isinstance(prompt, str) else list(prompt)
+        cache = kv.assemble(
+            dense,
+            room=len(ids) + settings.max_new_tokens,
+            chunk_groups=chunk_groups,
+            sparse=sparse,
+            keep_ends=keep_ends,
+            max_positions=self.max_positions,
+        )
+        return self.answer(cache, ids, settings)
+
+    def answer(
+        self, cache: DecodeCache, ids: Sequence[int], settings: GenerationSettings
+    ) -> Iterator[str]:
+        """Yield the answer's text over an assembled cache; stops at the end of the turn too."""
+        settings = replace(settings, stop_ids=(*settings.stop_ids, *self.stop_ids))
+        return self.stream(generate(self.decoder, cache, ids, settings))
+
+    def stream(self, ids: Iterable[int]) -> Iterator[str]:
+        """Yield the text of ids as they come, never half a character."""
+        held: list[int] = []  # ids whose text has not been given yet, after one that gives context
+        given = ""
+        for each in ids:
+            held.append(each)
+            text = self.decode(held)
+            if text.endswith(UNFINISHED) and len(held) <= LONGEST_CHARACTER:
+                continue
+            if len(text) > len(given):
+                yield text[len(given) :]
+            held, given = held[-1:], self.decode(held[-1:])
+        rest = self.decode(held)[len(given) :]
+        if rest:
+            yield rest

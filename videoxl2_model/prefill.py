@@ -1,0 +1,232 @@
+"""Group after group into the cache: never all groups at once, never a mask of L x L.
+
+A block's rows see [system | older timestamps | last blocks | own block]; its timestamp rows see
+everything before them. Both are gathered from the cache tile by tile, rotated, and merged by
+their log weights, so that nothing but the cache itself grows with the video.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from videoxl2_model.attention import Partial, attend, merge
+from videoxl2_model.config import PrefillConfig
+from videoxl2_model.decoder import Decoder
+from videoxl2_model.errors import SettingError
+from videoxl2_model.kv_cache import VideoKV
+from videoxl2_model.layout import GroupSpan, SegmentLayout, joined, tiled
+from videoxl2_model.pages import Place
+
+TILE_ROWS = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class TokenGroup:
+    """One group as it enters the model: a time text's ids, then ids or embedding rows."""
+
+    time_ids: tuple[int, ...]
+    ids: tuple[int, ...] | None = None
+    rows: Tensor | None = None  # [n, hidden]
+
+    def __post_init__(self) -> None:
+        if not self.time_ids:
+            raise SettingError("a group needs at least one token of time text")
+        if (self.ids is None) == (self.rows is None):
+            raise SettingError("a group has either ids or rows")
+
+    @property
+    def token_length(self) -> int:
+        return len(self.ids) if self.ids is not None else len(self.rows)  # type: ignore[arg-type]  # one of both is set
+
+    @property
+    def length(self) -> int:
+        return len(self.time_ids) + self.token_length
+
+
+Observer = Callable[[int, Tensor], None]
+
+
+class Prefill:
+    """Runs a video's groups into a `VideoKV`.
+
+    Give `kv` to go on after its groups; the settings must be those it was made with.
+    `observe(first position, hidden [n, hidden])` is called with every run's normed last states
+    and costs the last layer's output, which is left out otherwise.
+
+    Raises:
+        SettingError: `kv` was made with another system text.
+        AbsentGroupsError: `kv` lacks groups.
+    """
+
+    def __init__(
+        self,
+        decoder: Decoder,
+        system_ids: Sequence[int],
+        config: PrefillConfig | None = None,
+        kv: VideoKV | None = None,
+        *,
+        observe: Observer | None = None,
+    ) -> None:
+        self.config = config or PrefillConfig()
+        self._decoder = decoder
+        self._observe = observe
+        self._pending: list[tuple[TokenGroup, GroupSpan]] = []
+        if kv is not None and kv.system_ids != tuple(system_ids):
+            raise SettingError("the cache was made with another system text; prefill anew")
+        self.kv = kv if kv is not None else self._start(system_ids)
+        self._segment = self.kv.segments - 1
+        self._layout = self._restore()
+
+    def _start(self, system_ids: Sequence[int]) -> VideoKV:
+        decoder = self._decoder
+        kv = VideoKV(decoder.spec, system_ids, dtype=decoder.dtype, device=decoder.device)
+        if system_ids:
+            self._forward(kv, decoder.embed(system_ids), _Plan.alone(len(system_ids)))
+        return kv
+
+    def _restore(self) -> SegmentLayout:
+        """Lay out again what the cache holds of its last segment, so that blocks go on."""
+        layout = SegmentLayout(len(self.kv.system_ids), self.config)
+        entries = self.kv.entries()
+        first = layout.system_length
+        for entry in (each for each in entries if each.segment == self._segment):
+            if not layout.spans:
+                first = entry.row
+            layout.add(entry.time_length, entry.token_length)
+        self._shift = first - layout.system_length  # cache row less position
+        return layout
+
+    def add(self, group: TokenGroup) -> None:
+        """Add a group; it runs once its block is full, or at `flush`."""
+        self._check(group)
+        limit = self.config.max_segment_positions
+        if limit is not None and self._layout.stop + group.length > limit and self._layout.spans:
+            self._open_segment()
+        span = self._layout.add(len(group.time_ids), group.token_length)
+        self._pending.append((group, span))
+        if self._layout.block_closed:
+            self.flush()
+
+    def _check(self, group: TokenGroup) -> None:
+        limit = self.config.max_segment_positions
+        if limit is not None and len(self.kv.system_ids) + group.length > limit:
+            raise SettingError(
+                f"a group of {group.length} tokens does not fit a segment of {limit} positions"
+            )
+        if group.rows is not None and group.rows.shape[1:] != (self._decoder.hidden_size,):
+            raise SettingError(
+                f"rows must be [n, {self._decoder.hidden_size}], not {list(group.rows.shape)}"
+            )
+
+    def _open_segment(self) -> None:
+        self.flush()
+        self._segment += 1
+        self._layout = SegmentLayout(len(self.kv.system_ids), self.config)
+        self._shift = self.kv.num_tokens - self._layout.system_length
+
+    def flush(self) -> None:
+        """Run what is pending now, also in the middle of a block. Splits change no result."""
+        if not self._pending:
+            return
+        rows = torch.cat([self._rows(group) for group, _ in self._pending])
+        spans = [span for _, span in self._pending]
+        for span in spans:
+            self.kv.append(self._segment, span.time_length, span.token_length)
+        self._pending = []
+        self._forward(self.kv, rows, self._plan(spans))
+
+    def _rows(self, group: TokenGroup) -> Tensor:
+        time = self._decoder.embed(group.time_ids)
+        if group.rows is None:
+            return torch.cat((time, self._decoder.embed(group.ids or ())))
+        return torch.cat((time, group.rows.to(time)))
+
+    def _forward(self, kv: VideoKV, rows: Tensor, plan: "_Plan") -> None:
+        attention = _BlockAttention(kv, plan)
+        hidden = self._decoder.forward(rows, attention, hidden=self._observe is not None)
+        if self._observe is not None:
+            self._observe(plan.own.start, hidden)
+
+    def _plan(self, spans: Sequence[GroupSpan]) -> "_Plan":
+        layout = self._layout
+        own = range(spans[0].start, spans[-1].stop)
+        block = len(layout.block_starts) - 1  # what is pending is always the newest block's
+        earlier = range(layout.block_start(block), own.start)
+        times = [row - own.start for span in spans for row in span.time]
+        return _Plan(
+            own=own,
+            first_row=own.start + self._shift,
+            times=torch.tensor(times, device=self.kv.device),
+            context=self._tiles([*layout.context(block), earlier]),
+            hidden=self._tiles(layout.hidden(block)),
+        )
+
+    def _tiles(self, ranges: Sequence[range]) -> list["_Tile"]:
+        return [
+            _Tile(tile, self.kv.pages.locate(self._cache_rows(tile)))
+            for tile in tiled(joined(ranges), TILE_ROWS)
+        ]
+
+    def _cache_rows(self, positions: Sequence[range]) -> list[range]:
+        """Positions of this segment to rows of the cache; the system text is kept once."""
+        system = self._layout.system_length
+        out = []
+        for each in positions:
+            out.append(range(each.start, min(each.stop, system)))
+            out.append(range(max(each.start, system) + self._shift, each.stop + self._shift))
+        return [each for each in out if each]
+
+
+@dataclass(frozen=True, slots=True)
+class _Tile:
+    positions: list[range]
+    places: list[Place]
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What one run of rows sees."""
+
+    own: range  # positions of the rows that run
+    first_row: int  # of the cache
+    times: Tensor  # which of the rows are timestamps
+    context: list[_Tile]  # seen by all rows
+    hidden: list[_Tile]  # seen by timestamps only
+
+    @classmethod
+    def alone(cls, length: int) -> "_Plan":
+        return cls(range(length), 0, torch.empty(0, dtype=torch.int64), [], [])
+
+
+class _BlockAttention:
+    """Writes a run's keys and values to the cache and attends to what the plan names."""
+
+    def __init__(self, kv: VideoKV, plan: _Plan) -> None:
+        self._kv = kv
+        self._plan = plan
+
+    def keep(self, layer: int, key: Tensor, value: Tensor) -> None:
+        self._kv.pages.write(layer, self._plan.first_row, key, value)
+
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        self.keep(layer, key, value)
+        plan = self._plan
+        query = self._kv.rotary.rotate(query, [plan.own])
+        key = self._kv.rotary.rotate(key, [plan.own])
+        state = attend(query, key, value, causal=True)
+        state = self._over(layer, query, state, plan.context)
+        if plan.hidden:
+            times = plan.times
+            part = Partial(state.out[:, times], state.log_weight[:, times])
+            part = self._over(layer, query[:, times], part, plan.hidden)
+            state.out[:, times] = part.out
+        return state.out
+
+    def _over(self, layer: int, query: Tensor, state: Partial, tiles: Sequence[_Tile]) -> Partial:
+        for tile in tiles:
+            key, value = self._kv.pages.read(layer, tile.places)
+            key = self._kv.rotary.rotate(key, tile.positions).to(query.dtype)
+            state = merge(state, attend(query, key, value.to(query.dtype)))
+        return state
