@@ -1,8 +1,8 @@
 """A Qwen2 GGUF file to a safetensors folder, once. Knows tensors and metadata; knows no download.
 
 The stored type is float32: a GGUF's values are half-precision scales times small integers, which
-float32 holds and bfloat16 rounds, and float32 is the fastest type on a CPU. Loading is then a memory
-map and no work: nothing is read before it is used.
+float32 holds and bfloat16 rounds, and float32 is the fastest type on a CPU. Loading is then a
+memory map and no work: nothing is read before it is used.
 """
 
 import json
