@@ -13,6 +13,8 @@ from videoxl2_model.errors import AbsentGroupsError, RoomError, SettingError
 from videoxl2_model.pages import KVSpec, RowPages
 from videoxl2_model.rotary import Rotary
 
+Part = dict[str, Tensor]
+
 
 @dataclass(frozen=True, slots=True)
 class GroupEntry:
@@ -106,16 +108,20 @@ class VideoKV:
         """
         return self._read(range(self.num_groups))
 
-    def system_part(self) -> dict[str, Tensor]:
-        """Return what storage keeps of the system text: `ids`, `keys`, `values`."""
-        rows = range(len(self.system_ids))
-        return {"ids": torch.tensor(self.system_ids, dtype=torch.int64), **self._tensors(rows)}
+    def system_part(self, dtype: torch.dtype | None = None) -> Part:
+        """Return what storage keeps of the system text: `ids`, `rope_base`, `keys`, `values`."""
+        return {
+            "ids": torch.tensor(self.system_ids, dtype=torch.int64),
+            "rope_base": torch.tensor([self.spec.rope_base], dtype=torch.float64),
+            **self._tensors(range(len(self.system_ids)), dtype),
+        }
 
-    def part(self, first_group: int, stop_group: int) -> dict[str, Tensor]:
+    def part(self, first_group: int, stop_group: int, dtype: torch.dtype | None = None) -> Part:
         """Return what storage keeps of groups first_group..stop_group - 1.
 
-        `keys` and `values` [layers, H_kv, n, D], un-rotated; `first_group` [1]; `time_lengths`,
-        `token_lengths` and `segments` [groups], int64. All contiguous copies.
+        `keys` and `values` [layers, H_kv, n, D], un-rotated, of `dtype` (the cache's own by
+        default); `time_lengths`, `token_lengths` and `segments` [groups], int64. All are
+        contiguous copies.
         """
         if not 0 <= first_group < stop_group <= self.num_groups:
             raise SettingError(
@@ -123,59 +129,58 @@ class VideoKV:
             )
         entries = self._read(range(first_group, stop_group))
         return {
-            "first_group": torch.tensor([first_group]),
             "time_lengths": torch.tensor([entry.time_length for entry in entries]),
             "token_lengths": torch.tensor([entry.token_length for entry in entries]),
             "segments": torch.tensor([entry.segment for entry in entries]),
-            **self._tensors(range(entries[0].row, entries[-1].rows.stop)),
+            **self._tensors(range(entries[0].row, entries[-1].rows.stop), dtype),
         }
 
-    def _tensors(self, rows: range) -> dict[str, Tensor]:
-        both = self.pages.read_all(rows)
-        return {"keys": both[:, 0].clone(), "values": both[:, 1].clone()}
+    def _tensors(self, rows: range, dtype: torch.dtype | None) -> Part:
+        both = self.pages.read_all(rows).to(dtype or self.dtype)
+        return {
+            "keys": both[:, 0].clone(memory_format=torch.contiguous_format),
+            "values": both[:, 1].clone(memory_format=torch.contiguous_format),
+        }
 
     @classmethod
     def from_parts(
         cls,
-        spec: KVSpec,
         system: Mapping[str, Tensor],
-        parts: Iterable[Mapping[str, Tensor]],
+        parts: Iterable[tuple[int, Mapping[str, Tensor] | None]],
         *,
-        num_groups: int | None = None,
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
     ) -> "VideoKV":
-        """Build a cache from `system_part` and parts in order of time, one at a time.
+        """Build a cache from a `system_part` and (number of groups, `part`) in order of time.
 
-        Groups that no part covers are absent: they can only be left out of an assembly.
-        `num_groups` counts all the video's groups; without it the last part ends the video.
+        Parts are taken one at a time. None stands for groups that were not read: they can only
+        be left out of an assembly, and nothing can be prefilled after them.
         """
+        layers, kv_heads, _, head_dim = system["keys"].shape
+        spec = KVSpec(layers, kv_heads, head_dim, float(system["rope_base"]))
         kv = cls(spec, system["ids"].tolist(), dtype=dtype, device=device)
         kv._write(0, system)
-        for part in parts:
-            kv._add_part(part)
-        if num_groups is not None:
-            kv._add_absent(num_groups)
+        for num_groups, part in parts:
+            if part is None:
+                kv._groups.extend([None] * num_groups)
+            else:
+                kv._add_part(num_groups, part)
         return kv
 
     def _write(self, row: int, part: Mapping[str, Tensor]) -> None:
         self.pages.write_all(row, torch.stack((part["keys"], part["values"]), dim=1))
 
-    def _add_absent(self, stop: int) -> None:
-        if stop < self.num_groups:
-            raise SettingError(f"a part begins at group {stop}, before {self.num_groups}")
-        self._groups.extend([None] * (stop - self.num_groups))
-
-    def _add_part(self, part: Mapping[str, Tensor]) -> None:
-        self._add_absent(int(part["first_group"]))
+    def _add_part(self, num_groups: int, part: Mapping[str, Tensor]) -> None:
+        columns = ("segments", "time_lengths", "token_lengths")
+        lists = [part[name].tolist() for name in columns]
         first = self.num_tokens
-        lengths = zip(part["time_lengths"], part["token_lengths"], strict=True)
-        for (time, tokens), segment in zip(lengths, part["segments"], strict=True):
-            self.append(int(segment), int(time), int(tokens))
-        if self.num_tokens - first != part["keys"].shape[2]:
+        for segment, time, tokens in zip(*lists, strict=True):
+            self.append(segment, time, tokens)
+        rows = self.num_tokens - first
+        if len(lists[0]) != num_groups or part["keys"].shape[2] != rows:
             raise SettingError(
-                f"a part has {part['keys'].shape[2]} rows;"
-                f" its lengths say {self.num_tokens - first}"
+                f"a part of {len(lists[0])} groups and {part['keys'].shape[2]} rows does not fit:"
+                f" {num_groups} groups of {rows} rows were expected"
             )
         self._write(first, part)
 

@@ -4,7 +4,9 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from videoxl2_model.config import GenerationSettings, PrefillConfig, SparseRule, StepWeights
@@ -31,7 +33,7 @@ class LanguageModel:
         self.stop_ids = tuple(each for each in known if each is not None)
 
     @classmethod
-    def load(
+    def from_folder(
         cls,
         folder: Path | str,
         *,
@@ -66,6 +68,10 @@ class LanguageModel:
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of ids, special tokens left out."""
         return str(self.tokenizer.decode(list(ids), skip_special_tokens=True))
+
+    def embed_ids(self, ids: Sequence[int]) -> NDArray[np.float32]:
+        """Return the embedding rows of ids, [len(ids), hidden]."""
+        return self.decoder.embed(ids).float().cpu().numpy()
 
     def system_ids(self, system: str) -> list[int]:
         """Return what stands before the video: the system turn and the opening of the user's."""
@@ -109,8 +115,8 @@ class LanguageModel:
     def generate(
         self,
         kv: VideoKV,
-        dense: Collection[int],
         prompt: str | Sequence[int],
+        dense: Collection[int],
         *,
         settings: GenerationSettings | None = None,
         chunk_groups: int = 4,
@@ -119,14 +125,15 @@ class LanguageModel:
     ) -> Iterator[str]:
         """Yield the answer's text as it comes, over chunks in `dense` whole and others sparse.
 
-        A prompt of text stands in the user's turn after the video; ids are taken as they are.
+        The prompt is what stands after the video: ids (see `question_ids`), or text in which
+        ChatML words stand for their tokens; text of others does not belong in there.
 
         Raises:
             UnknownChunkError, AbsentGroupsError: see `VideoKV.assemble`.
             RoomError: video, question and answer exceed the model's positions.
         """
         settings = settings or GenerationSettings()
-        ids = self.question_ids(prompt) if isinstance(prompt, str) else list(prompt)
+        ids = self.encode(prompt, specials=True) if isinstance(prompt, str) else list(prompt)
         cache = kv.assemble(
             dense,
             room=len(ids) + settings.max_new_tokens,

@@ -51,7 +51,8 @@ Observer = Callable[[int, Tensor], None]
 class Prefill:
     """Runs a video's groups into a `VideoKV`.
 
-    Give `kv` to go on after its groups; the settings must be those it was made with.
+    Give `kv` to go on after its groups; the settings must be those it was made with. A new one
+    holds `kv_dtype`, by default the decoder's type.
     `observe(first position, hidden [n, hidden])` is called with every run's normed last states
     and costs the last layer's output, which is left out otherwise.
 
@@ -67,6 +68,7 @@ class Prefill:
         config: PrefillConfig | None = None,
         kv: VideoKV | None = None,
         *,
+        kv_dtype: torch.dtype | None = None,
         observe: Observer | None = None,
     ) -> None:
         self.config = config or PrefillConfig()
@@ -75,13 +77,14 @@ class Prefill:
         self._pending: list[tuple[TokenGroup, GroupSpan]] = []
         if kv is not None and kv.system_ids != tuple(system_ids):
             raise SettingError("the cache was made with another system text; prefill anew")
-        self.kv = kv if kv is not None else self._start(system_ids)
+        self.kv = kv if kv is not None else self._start(system_ids, kv_dtype)
         self._segment = self.kv.segments - 1
         self._layout = self._restore()
 
-    def _start(self, system_ids: Sequence[int]) -> VideoKV:
+    def _start(self, system_ids: Sequence[int], dtype: torch.dtype | None) -> VideoKV:
         decoder = self._decoder
-        kv = VideoKV(decoder.spec, system_ids, dtype=decoder.dtype, device=decoder.device)
+        dtype = dtype or decoder.dtype
+        kv = VideoKV(decoder.spec, system_ids, dtype=dtype, device=decoder.device)
         if system_ids:
             self._forward(kv, decoder.embed(system_ids), _Plan.alone(len(system_ids)))
         return kv
