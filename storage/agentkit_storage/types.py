@@ -1,4 +1,4 @@
-"""What the store keeps, as plain values. Standard library only: no SQL, no arrays' owner, no model."""
+"""What the store keeps, as plain values. Standard library only: no SQL, no arrays, no model."""
 
 from dataclasses import dataclass
 
@@ -64,3 +64,48 @@ class StoredVideo:
     instruments: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()  # instruments left out, each with its reason
     warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """What a search of the store found; `score` is a cosine, or for words a positive bm25."""
+
+    video_id: str
+    chunk_index: int
+    start_s: float
+    end_s: float
+    score: float
+    kind: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class VideoBytes:
+    """What one video takes, by tier. Text and ids by their own length, blobs by their files'."""
+
+    video_id: str
+    notes: int
+    vectors: int
+    tokens: int
+    kv: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoreStats:
+    """What a store takes on disk; `unreferenced` is what `gc` would free, once it is old enough."""
+
+    videos: tuple[VideoBytes, ...]
+    database: int
+    blobs: int
+    index: int
+    unreferenced: int
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that `verify` found wrong; without a video it concerns the whole store."""
+
+    what: str
+    video_id: str | None = None
+    start_s: float | None = None
+    end_s: float | None = None

@@ -1,0 +1,130 @@
+"""Arrays in safetensors files named by their SHA-256. Knows no SQL and no video.
+
+One file holds one segment; each array in it carries its own XXH3 in the file's metadata, and the
+header's XXH3 is kept by the caller, so that a read pays only for the arrays that it takes.
+"""
+
+import hashlib
+import json
+import mmap
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xxhash
+from safetensors import SafetensorError
+from safetensors.numpy import save
+
+from agentkit_storage.errors import RecordError
+from agentkit_storage.files import write_whole
+from agentkit_storage.records import Array
+
+_DTYPES: dict[str, type[np.generic]] = {
+    "F64": np.float64, "F32": np.float32, "F16": np.float16,
+    "I64": np.int64, "I32": np.int32, "I16": np.int16, "I8": np.int8,
+    "U64": np.uint64, "U32": np.uint32, "U16": np.uint16, "U8": np.uint8, "BOOL": np.bool_,
+}  # fmt: skip
+_NAMES = {np.dtype(dtype): name for name, dtype in _DTYPES.items()}
+_HASHES = "xxh3"
+
+
+class BlobError(Exception):
+    """A blob is missing or fails a checksum; the caller knows whose it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """A blob's name and what its reader checks first."""
+
+    sha256: str
+    nbytes: int
+    header_xxh3: str
+
+
+class BlobFolder:
+    """A folder of blobs. Files are written whole and never changed."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def path(self, sha256: str) -> Path:
+        return self._folder / sha256[:2] / f"{sha256}.safetensors"
+
+    def put(self, tensors: Mapping[str, Array]) -> Blob:
+        """Store arrays; the same arrays again are the same blob, and heal a damaged one."""
+        data = _serialise(tensors)
+        header = 8 + int.from_bytes(data[:8], "little")
+        blob = Blob(hashlib.sha256(data).hexdigest(), len(data), _xxh3(data[:header]))
+        path = self.path(blob.sha256)
+        if not path.exists() or self.problem(blob) is not None:
+            write_whole(path, data, "blob")
+        return blob
+
+    def has(self, blob: Blob) -> bool:
+        return self.path(blob.sha256).exists()
+
+    def read(self, blob: Blob, names: Collection[str] | None = None) -> dict[str, Array]:
+        """Return arrays by name, memory-mapped, each checked against its XXH3.
+
+        Raises:
+            BlobError: the file is gone, cut, changed, or has no array of that name.
+        """
+        data = self._map(blob)
+        end = 8 + int.from_bytes(data[:8], "little")
+        if end > len(data) or _xxh3(data[:end]) != blob.header_xxh3:
+            raise BlobError("header damaged")
+        header: dict[str, Any] = json.loads(bytes(data[8:end]))
+        hashes: dict[str, str] = json.loads(header.pop("__metadata__")[_HASHES])
+        if missing := set(names or ()) - set(header):
+            raise BlobError(f"no array named {min(missing)!r}")
+        wanted = header if names is None else names
+        return {name: _array(data[end:], header[name], hashes[name], name) for name in wanted}
+
+    def problem(self, blob: Blob) -> str | None:
+        """Return what is wrong with a blob's bytes by size and SHA-256, or None."""
+        try:
+            found = hashlib.sha256(self._map(blob)).hexdigest()
+        except BlobError as error:
+            return str(error)
+        return None if found == blob.sha256 else "SHA-256 differs"
+
+    def files(self) -> Iterator[Path]:
+        """Yield all files of the folder, unfinished ones included."""
+        return (path for path in self._folder.glob("??/*") if path.is_file())
+
+    def _map(self, blob: Blob) -> memoryview:
+        try:
+            with self.path(blob.sha256).open("rb") as file:
+                # A private map: arrays are writable, which torch asks for, and no write gets out.
+                data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+        except (OSError, ValueError) as error:
+            raise BlobError("missing or unreadable") from error
+        if len(data) != blob.nbytes:
+            raise BlobError(f"{len(data)} bytes instead of {blob.nbytes}")
+        return memoryview(data)
+
+
+def _serialise(tensors: Mapping[str, Array]) -> bytes:
+    arrays = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
+    for name, array in arrays.items():
+        if array.dtype not in _NAMES:
+            raise RecordError(f"array {name!r}: dtype {array.dtype} cannot be stored")
+    hashes = {name: _xxh3(arrays[name].reshape(-1).view(np.uint8).data) for name in sorted(arrays)}
+    try:
+        return bytes(save(arrays, {_HASHES: json.dumps(hashes)}))
+    except SafetensorError as error:
+        raise RecordError(f"arrays cannot be stored: {error}") from error
+
+
+def _array(data: memoryview, entry: Mapping[str, Any], xxh3: str, name: str) -> Array:
+    start, stop = entry["data_offsets"]
+    part = data[start:stop]
+    if _xxh3(part) != xxh3:
+        raise BlobError(f"array {name!r} damaged")
+    return np.frombuffer(part, _DTYPES[entry["dtype"]]).reshape(entry["shape"])
+
+
+def _xxh3(data: bytes | memoryview) -> str:
+    return str(xxhash.xxh3_64_hexdigest(data))

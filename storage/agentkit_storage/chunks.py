@@ -1,0 +1,175 @@
+"""Rows of chunks, groups, notes and segments. Works inside a given transaction."""
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import sqlalchemy as sa
+
+from agentkit_storage.blobs import Blob
+from agentkit_storage.records import Array, ChunkRecord, GroupRecord, clean_text
+from agentkit_storage.schema import BlobRow, ChunkRow, GroupRow, NoteRow, VideoRow
+from agentkit_storage.sealed import seal
+from agentkit_storage.types import Chunk, Note
+
+SOUND = None  # the chunk of a note that was heard
+
+
+def insert(conn: sa.Connection, record: ChunkRecord, blob: Blob | None) -> int:
+    """Add a chunk's rows but for its segments; return the chunk row's id."""
+    chunk = record.chunk
+    if blob is not None:
+        insert_blob(conn, blob)
+    made = conn.execute(
+        sa.insert(ChunkRow).values(
+            video_id=chunk.video_id,
+            number=chunk.index,
+            start_s=chunk.start_s,
+            end_s=chunk.end_s,
+            first_group=chunk.first_group,
+            num_groups=chunk.num_groups,
+            rows_sha256=blob.sha256 if blob else None,
+            digest=digest(record.notes, record.groups),
+        )
+    )
+    assert made.inserted_primary_key is not None
+    chunk_id = int(made.inserted_primary_key[0])
+    rows = [_group_row(group, chunk.video_id, chunk_id) for group in record.groups]
+    conn.execute(sa.insert(GroupRow), rows)
+    insert_notes(conn, chunk.video_id, chunk_id, record.notes)
+    return chunk_id
+
+
+def insert_blob(conn: sa.Connection, blob: Blob) -> None:
+    known = conn.execute(sa.select(BlobRow.sha256).where(BlobRow.sha256 == blob.sha256)).first()
+    if known is None:
+        values = {"nbytes": blob.nbytes, "header_xxh3": blob.header_xxh3}
+        conn.execute(sa.insert(BlobRow).values(sha256=blob.sha256, **values))
+
+
+def insert_notes(
+    conn: sa.Connection, video_id: str, chunk_id: int | None, notes: Iterable[Note]
+) -> None:
+    rows = [
+        {
+            "video_id": video_id,
+            "chunk_id": chunk_id,
+            "start_s": float(note.start_s),
+            "end_s": float(note.end_s),
+            "kind": note.kind,
+            "text": note.text,
+            "score": None if note.score is None else float(note.score),
+            "box": None if note.box is None else [float(edge) for edge in note.box],
+        }
+        for note in notes
+    ]
+    if rows:
+        conn.execute(sa.insert(NoteRow), rows)
+
+
+def replace_sound_notes(conn: sa.Connection, video_id: str, notes: Iterable[Note]) -> None:
+    """Put what was heard in place of what was heard before, and say that it was listened to."""
+    old = (NoteRow.video_id == video_id) & NoteRow.chunk_id.is_(SOUND)
+    conn.execute(sa.delete(NoteRow).where(old))
+    insert_notes(conn, video_id, SOUND, notes)
+    conn.execute(sa.update(VideoRow).where(VideoRow.id == video_id).values(listened=True))
+
+
+def exists(conn: sa.Connection, chunk: Chunk) -> bool:
+    mine = (ChunkRow.video_id == chunk.video_id) & (ChunkRow.number == chunk.index)
+    return conn.execute(sa.select(ChunkRow.id).where(mine)).first() is not None
+
+
+def select(conn: sa.Connection, video_id: str, stop: int) -> list[Chunk]:
+    """Return the first `stop` chunks of a video."""
+    query = sa.select(ChunkRow).where(ChunkRow.video_id == video_id, ChunkRow.number < stop)
+    return [
+        Chunk(row.video_id, row.number, row.start_s, row.end_s, row.first_group, row.num_groups)
+        for row in conn.execute(query.order_by(ChunkRow.number))
+    ]
+
+
+def select_notes(
+    conn: sa.Connection,
+    video_id: str,
+    start_s: float = 0.0,
+    end_s: float = math.inf,
+    kinds: Iterable[str] | None = None,
+) -> list[Note]:
+    """Return the notes that touch [start_s, end_s), in order of time."""
+    query = _notes(video_id).where(
+        NoteRow.start_s < min(end_s, 1e300),
+        (NoteRow.end_s > start_s) | (NoteRow.start_s >= start_s),
+    )
+    if kinds is not None:
+        query = query.where(NoteRow.kind.in_(list(kinds)))
+    return [_note(row) for row in conn.execute(query.order_by(NoteRow.start_s, NoteRow.id))]
+
+
+def select_sound_notes(conn: sa.Connection, video_id: str) -> list[Note]:
+    """Return the sound track's notes in the order in which they were given."""
+    query = _notes(video_id).where(NoteRow.chunk_id.is_(SOUND))
+    return [_note(row) for row in conn.execute(query.order_by(NoteRow.id))]
+
+
+def select_chunk_notes(conn: sa.Connection, chunk_id: int) -> list[Note]:
+    """Return one chunk's notes in the order in which they were given."""
+    query = sa.select(NoteRow).where(NoteRow.chunk_id == chunk_id)
+    return [_note(row) for row in conn.execute(query.order_by(NoteRow.id))]
+
+
+def digest(notes: Iterable[Note], groups: Iterable[GroupRecord]) -> str:
+    """Return the SHA-256 over notes and tokens; the same before storing and after."""
+    sha256 = hashlib.sha256()
+    for note in notes:
+        box = None if note.box is None else [float(edge) for edge in note.box]
+        score = None if note.score is None else float(note.score)
+        _feed(sha256, note.start_s, note.end_s, note.kind, note.text, score, box)
+    for group in groups:
+        _feed(sha256, group.start_s, group.end_s, group.time_text, group.text, group.index)
+        array = np.asarray(group.ids or (), "<i4") if group.rows is None else group.rows
+        kind = "rows" if group.rows is not None else "none" if group.ids is None else "ids"
+        sha256.update(json.dumps([kind, str(array.dtype), array.shape]).encode())
+        sha256.update(np.ascontiguousarray(array).tobytes())
+    return sha256.hexdigest()
+
+
+def _feed(sha256: "hashlib._Hash", start_s: float, end_s: float, *values: object) -> None:
+    clean = [clean_text(value) if isinstance(value, str) else value for value in values]
+    sha256.update(json.dumps([float(start_s), float(end_s), *clean]).encode() + b"\n")
+
+
+def rows_name(index: int) -> str:
+    """Return the name of a group's rows in its chunk's blob."""
+    return f"rows.{index}"
+
+
+def rows_of(groups: Iterable[GroupRecord]) -> Mapping[str, Array]:
+    """Return the arrays that go into a chunk's blob."""
+    return {rows_name(group.index): group.rows for group in groups if group.rows is not None}
+
+
+def _group_row(group: GroupRecord, video_id: str, chunk_id: int) -> dict[str, object]:
+    return {
+        "video_id": video_id,
+        "chunk_id": chunk_id,
+        "number": group.index,
+        "start_s": float(group.start_s),
+        "end_s": float(group.end_s),
+        "time_text": group.time_text,
+        "text": group.text,
+        "num_tokens": group.num_tokens,
+        "ids": None if group.ids is None else seal(np.asarray(group.ids, "<i4")),
+    }
+
+
+def _notes(video_id: str) -> "sa.Select[*tuple[Any, ...]]":
+    return sa.select(NoteRow).where(NoteRow.video_id == video_id)
+
+
+def _note(row: "sa.Row[*tuple[Any, ...]]") -> Note:
+    box = None if row.box is None else tuple(row.box)
+    return Note(row.start_s, row.end_s, row.kind, row.text, row.score, box)

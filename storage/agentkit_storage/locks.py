@@ -1,0 +1,36 @@
+"""A lock between processes, freed by the system when its holder dies. Knows paths only."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+_POLL_S = 0.5
+
+
+@contextmanager
+def exclusive(path: Path, wait: Callable[[float], None] | None) -> Iterator[bool]:
+    """Give True with the lock held. Another has it: False, or `wait(seconds so far)` until then."""
+    lock = FileLock(path)
+    if not _acquire(lock, wait):
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()
+
+
+def _acquire(lock: FileLock, wait: Callable[[float], None] | None) -> bool:
+    waited_s = 0.0
+    while True:
+        try:
+            lock.acquire(timeout=_POLL_S if wait else 0)
+        except Timeout:
+            if wait is None:
+                return False
+            waited_s += _POLL_S
+            wait(waited_s)
+        else:
+            return True

@@ -1,0 +1,96 @@
+"""Stored tokens and KV on their way back, each checked. Names the video and time of a damage."""
+
+from collections.abc import Collection
+from typing import Any
+
+import numpy as np
+import sqlalchemy as sa
+
+from agentkit_storage.blobs import Blob, BlobError, BlobFolder
+from agentkit_storage.chunks import rows_name
+from agentkit_storage.errors import DamagedChunkError, StoreError
+from agentkit_storage.records import Array, GroupRecord
+from agentkit_storage.schema import BlobRow, ChunkRow, GroupRow, KvRow
+from agentkit_storage.sealed import SealError, unseal
+from agentkit_storage.segments import AGAIN
+
+SYSTEM_PREFIX = -1  # the index of the cache of what stands before the video
+
+_PREFILL = "drop the video's KV; it is made anew from its tokens"
+
+
+def groups(
+    conn: sa.Connection, blobs: BlobFolder, video_id: str, first: int, stop: int | None, rows: bool
+) -> list[GroupRecord]:
+    """Return groups [first, stop) with ids, and with rows where asked for.
+
+    Raises:
+        DamagedChunkError: ids or rows fail their checksum.
+    """
+    query = sa.select(GroupRow, ChunkRow.rows_sha256, BlobRow.nbytes, BlobRow.header_xxh3)
+    query = query.join(ChunkRow, ChunkRow.id == GroupRow.chunk_id)
+    query = query.join(BlobRow, BlobRow.sha256 == ChunkRow.rows_sha256, isouter=True)
+    query = query.where(GroupRow.video_id == video_id, GroupRow.number >= first)
+    if stop is not None:
+        query = query.where(GroupRow.number < stop)
+    found = conn.execute(query.order_by(GroupRow.number)).all()
+    return [_group(row, blobs, rows) for row in found]
+
+
+def _group(row: "sa.Row[*tuple[Any, ...]]", blobs: BlobFolder, rows: bool) -> GroupRecord:
+    array = None
+    try:
+        ids = None if row.ids is None else tuple(unseal(row.ids, np.int32).tolist())
+        if rows and ids is None and row.rows_sha256 is not None and row.num_tokens:
+            name = rows_name(row.number)
+            array = blobs.read(_blob(row, row.rows_sha256), [name])[name]
+    except (SealError, BlobError) as error:
+        what = f"stored tokens are damaged ({error})"
+        raise DamagedChunkError(row.video_id, row.start_s, row.end_s, what, AGAIN) from error
+    return GroupRecord(row.number, row.start_s, row.end_s, row.time_text, row.text, ids, array)
+
+
+def kv(
+    conn: sa.Connection,
+    blobs: BlobFolder,
+    key: tuple[str, str, int],
+    names: Collection[str] | None,
+) -> dict[str, Array]:
+    """Return the cache stored under (video_id, fingerprint, index), all of it or some arrays.
+
+    Raises:
+        StoreError: nothing is stored there.
+        DamagedChunkError: it fails its checksum.
+    """
+    video_id, fingerprint, index = key
+    query = sa.select(BlobRow).join(KvRow, KvRow.blob_sha256 == BlobRow.sha256)
+    row = conn.execute(query.where(*kv_key(video_id, fingerprint, index))).one_or_none()
+    if row is None:
+        raise StoreError(f"video {video_id[:12]}: no KV is stored for chunk {index}")
+    try:
+        return blobs.read(_blob(row, row.sha256), names)
+    except BlobError as error:
+        start_s, end_s = chunk_span(conn, video_id, index)
+        what = f"stored KV is damaged ({error})"
+        raise DamagedChunkError(video_id, start_s, end_s, what, _PREFILL) from error
+
+
+def kv_key(video_id: str, fingerprint: str, index: int) -> tuple[sa.ColumnElement[bool], ...]:
+    """Return the conditions that single out one stored cache."""
+    return (
+        KvRow.video_id == video_id,
+        KvRow.fingerprint == fingerprint,
+        KvRow.number == index,
+    )
+
+
+def chunk_span(conn: sa.Connection, video_id: str, index: int) -> tuple[float, float]:
+    """Return a chunk's seconds; the system prefix stands at 0."""
+    query = sa.select(ChunkRow.start_s, ChunkRow.end_s)
+    query = query.where(ChunkRow.video_id == video_id, ChunkRow.number == index)
+    row = conn.execute(query).one_or_none()
+    return (0.0, 0.0) if row is None else (row.start_s, row.end_s)
+
+
+def _blob(row: "sa.Row[*tuple[Any, ...]]", sha256: str) -> Blob:
+    return Blob(sha256, row.nbytes, row.header_xxh3)

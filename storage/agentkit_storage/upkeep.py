@@ -1,0 +1,182 @@
+"""Looking after a store: check every hash, count bytes, free what nothing refers to."""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from agentkit_storage import chunks, tokens
+from agentkit_storage.blobs import Blob, BlobFolder
+from agentkit_storage.database import Database
+from agentkit_storage.errors import StoreError
+from agentkit_storage.files import TMP
+from agentkit_storage.schema import (
+    BlobRow,
+    ChunkRow,
+    GroupRow,
+    KvRow,
+    NoteRow,
+    SegmentRow,
+    VideoRow,
+)
+from agentkit_storage.segments import unpack
+from agentkit_storage.types import Problem, StoreStats, VideoBytes
+
+Progress = Callable[[int, int], None]
+
+_UNUSED = ~(
+    sa.exists().where(ChunkRow.rows_sha256 == BlobRow.sha256)
+    | sa.exists().where(KvRow.blob_sha256 == BlobRow.sha256)
+)
+
+
+def verify(db: Database, blobs: BlobFolder, progress: Progress | None = None) -> list[Problem]:
+    """Check the database, every blob's SHA-256, every chunk's digest and every vector."""
+    with db.read() as conn:
+        problems = [Problem(f"database: {line}") for line in _database_problems(conn)]
+        work = [*_blobs_in_use(conn), *_chunks(conn)]
+        for done, row in enumerate(work, 1):
+            found = (
+                _blob_problem(blobs, row)
+                if hasattr(row, "sha256")
+                else _chunk_problem(conn, blobs, row)
+            )
+            problems += [] if found is None else [found]
+            if progress is not None:
+                progress(done, len(work))
+    return problems
+
+
+def stats(db: Database, blobs: BlobFolder, index_folder: Path) -> StoreStats:
+    """Return bytes by tier and video. A blob that two videos share is counted for both."""
+    with db.read() as conn:
+        notes = _sums(conn, NoteRow.video_id, _nbytes(NoteRow.text))
+        vectors = _sums(conn, SegmentRow.video_id, _nbytes(SegmentRow.vector))
+        ids = _sums(conn, GroupRow.video_id, _nbytes(GroupRow.ids))
+        rows = _blob_sums(conn, ChunkRow.video_id, ChunkRow.rows_sha256)
+        kv = _blob_sums(conn, KvRow.video_id, KvRow.blob_sha256)
+        videos = conn.scalars(sa.select(VideoRow.id).order_by(VideoRow.added_at, VideoRow.id)).all()
+        used = {row.sha256 for row in conn.execute(sa.select(BlobRow.sha256).where(~_UNUSED))}
+    by_video = [
+        VideoBytes(id_, notes.get(id_, 0), vectors.get(id_, 0),
+                   ids.get(id_, 0) + rows.get(id_, 0), kv.get(id_, 0))
+        for id_ in videos
+    ]  # fmt: skip
+    files = [(path, path.stat().st_size) for path in blobs.files()]
+    return StoreStats(
+        videos=tuple(by_video),
+        database=sum(path.stat().st_size for path in db.path.parent.glob(f"{db.path.name}*")),
+        blobs=sum(size for _, size in files),
+        index=sum(path.stat().st_size for path in index_folder.glob("*")),
+        unreferenced=sum(size for path, size in files if path.stem not in used),
+    )
+
+
+def gc(db: Database, blobs: BlobFolder, index_folder: Path, grace_s: float) -> int:
+    """Free blobs that no row refers to; return bytes freed.
+
+    Done under the write lock: a writer that counts on a blob looks for its file under the same
+    lock. Files that were begun and never finished go once they are `grace_s` old.
+    """
+    with db.write("gc") as conn:
+        conn.execute(sa.delete(BlobRow).where(_UNUSED))
+        known = set(conn.scalars(sa.select(BlobRow.sha256)))
+        freed = [path for path in blobs.files() if path.suffix != TMP and path.stem not in known]
+        unfinished = [
+            path for path in (*blobs.files(), *index_folder.glob("*")) if path.suffix == TMP
+        ]
+        freed += [path for path in unfinished if _age_s(path) >= grace_s]
+        return sum(_remove(path) for path in freed)
+
+
+def _age_s(path: Path) -> float:
+    try:
+        return time.time() - path.stat().st_mtime
+    except FileNotFoundError:  # finished in between
+        return -1.0
+
+
+def _remove(path: Path) -> int:
+    try:
+        nbytes = path.stat().st_size
+        path.unlink()
+    except FileNotFoundError:
+        return 0
+    return nbytes
+
+
+def _database_problems(conn: sa.Connection) -> Iterator[str]:
+    if conn.dialect.name != "sqlite":
+        return
+    yield from (row[0] for row in conn.execute(sa.text("PRAGMA integrity_check")) if row[0] != "ok")
+    for row in conn.execute(sa.text("PRAGMA foreign_key_check")):
+        yield f"a row of {row[0]} belongs to nothing"
+
+
+def _blobs_in_use(conn: sa.Connection) -> "list[sa.Row[*tuple[Any, ...]]]":
+    """Return each blob in use with one chunk that it belongs to."""
+    columns = (
+        BlobRow.sha256,
+        BlobRow.nbytes,
+        BlobRow.header_xxh3,
+        ChunkRow.video_id,
+        ChunkRow.start_s,
+        ChunkRow.end_s,
+    )
+    mine = (ChunkRow.video_id == KvRow.video_id) & (ChunkRow.number == KvRow.number)
+    rows = sa.select(*columns).join(ChunkRow, ChunkRow.rows_sha256 == BlobRow.sha256)
+    of_kv = sa.select(*columns[:3], KvRow.video_id, *columns[4:])
+    of_kv = of_kv.join(KvRow, KvRow.blob_sha256 == BlobRow.sha256).join(
+        ChunkRow, mine, isouter=True
+    )
+    return list(conn.execute(sa.union_all(rows, of_kv)))
+
+
+def _chunks(conn: sa.Connection) -> "list[sa.Row[*tuple[Any, ...]]]":
+    query = sa.select(ChunkRow.id, ChunkRow.video_id, ChunkRow.start_s, ChunkRow.end_s,
+                      ChunkRow.first_group, ChunkRow.num_groups, ChunkRow.digest)  # fmt: skip
+    return list(conn.execute(query.order_by(ChunkRow.id)))
+
+
+def _blob_problem(blobs: BlobFolder, row: "sa.Row[*tuple[Any, ...]]") -> Problem | None:
+    what = blobs.problem(Blob(row.sha256, row.nbytes, row.header_xxh3))
+    if what is None:
+        return None
+    return Problem(f"blob {row.sha256[:12]}: {what}", row.video_id, row.start_s, row.end_s)
+
+
+def _chunk_problem(
+    conn: sa.Connection, blobs: BlobFolder, row: "sa.Row[*tuple[Any, ...]]"
+) -> Problem | None:
+    try:
+        groups = tokens.groups(
+            conn, blobs, row.video_id, row.first_group, row.first_group + row.num_groups, rows=True
+        )
+        vectors = sa.select(SegmentRow).where(SegmentRow.chunk_id == row.id)
+        for segment in conn.execute(vectors.where(SegmentRow.vector.is_not(None))):
+            unpack(segment)
+    except StoreError as error:
+        return Problem(str(error), row.video_id, row.start_s, row.end_s)
+    if chunks.digest(chunks.select_chunk_notes(conn, row.id), groups) == row.digest:
+        return None
+    return Problem(
+        "notes or tokens differ from their SHA-256", row.video_id, row.start_s, row.end_s
+    )
+
+
+def _nbytes(column: Any) -> "sa.ColumnElement[int]":
+    # The length of text counts characters.
+    return sa.func.length(sa.cast(column, sa.LargeBinary))
+
+
+def _sums(conn: sa.Connection, video_id: Any, nbytes: "sa.ColumnElement[int]") -> dict[str, int]:
+    query = sa.select(video_id, sa.func.sum(nbytes)).group_by(video_id)
+    return {id_: int(total or 0) for id_, total in conn.execute(query)}
+
+
+def _blob_sums(conn: sa.Connection, video_id: Any, sha256: Any) -> dict[str, int]:
+    query = sa.select(video_id, sa.func.sum(BlobRow.nbytes))
+    query = query.join(BlobRow, BlobRow.sha256 == sha256).group_by(video_id)
+    return {id_: int(total) for id_, total in conn.execute(query)}

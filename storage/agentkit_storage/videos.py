@@ -1,0 +1,183 @@
+"""Rows of videos: in, out, by any of their names, and away. Works inside a given transaction."""
+
+import os
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, TypedDict
+
+import numpy as np
+import sqlalchemy as sa
+
+from agentkit_storage.errors import AmbiguousVideoError, IncompatibleError, UnknownVideoError
+from agentkit_storage.schema import (
+    ChunkRow,
+    GroupRow,
+    KvRow,
+    NoteRow,
+    RemovalRow,
+    SegmentRow,
+    VideoRow,
+)
+from agentkit_storage.types import StoredVideo
+
+MIN_PREFIX = 4
+
+_COLUMNS = (
+    "path", "title", "duration_s", "frames_in_file", "frames_seen", "step_s", "state",
+    "width_px", "height_px", "has_sound", "instruments", "missing", "warnings",
+)  # fmt: skip
+_TUPLES = ("instruments", "missing", "warnings")
+
+
+class VideoChanges(TypedDict, total=False):
+    """What `Store.update_video` may change. Chunks and tiers are counted, never told."""
+
+    path: str
+    title: str
+    duration_s: float
+    frames_in_file: int
+    frames_seen: int
+    step_s: float
+    state: str
+    width_px: int
+    height_px: int
+    has_sound: bool
+    instruments: tuple[str, ...]
+    missing: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+def insert(conn: sa.Connection, video: StoredVideo, fingerprint: str) -> None:
+    """Add a video that is not there; one that is there keeps its row."""
+    known = conn.execute(sa.select(VideoRow.fingerprint).where(VideoRow.id == video.video_id))
+    if (row := known.one_or_none()) is not None:
+        if row.fingerprint != fingerprint:
+            raise IncompatibleError(
+                f"video {video.video_id[:12]} is stored with other settings or another encoder; "
+                "remove it from the store and ingest it again"
+            )
+        return
+    values = _plain({name: getattr(video, name) for name in _COLUMNS})
+    own = {"id": video.video_id, "fingerprint": fingerprint, "listened": False}
+    conn.execute(sa.insert(VideoRow).values(**values, **own, added_at=time.time()))
+
+
+def update(conn: sa.Connection, video_id: str, changes: VideoChanges) -> None:
+    values = _plain(dict(changes))
+    if unknown := set(values) - set(_COLUMNS):
+        raise TypeError(f"a video has no {', '.join(sorted(unknown))} to change")
+    require(conn, video_id)
+    if values:
+        conn.execute(sa.update(VideoRow).where(VideoRow.id == video_id).values(**values))
+
+
+def require(conn: sa.Connection, video_id: str) -> None:
+    """Raise UnknownVideoError unless exactly this id is stored."""
+    if conn.execute(sa.select(VideoRow.id).where(VideoRow.id == video_id)).first() is None:
+        raise UnknownVideoError(video_id, _known_names(conn))
+
+
+def select(conn: sa.Connection, video_ids: Iterable[str] | None = None) -> list[StoredVideo]:
+    """Return videos in the order in which they came."""
+    tiers = {
+        "notes": sa.exists().where(NoteRow.video_id == VideoRow.id),
+        "vectors": sa.exists().where(SegmentRow.video_id == VideoRow.id, SegmentRow.vector != None),  # noqa: E711 — SQL
+        "tokens": sa.exists().where(GroupRow.video_id == VideoRow.id, GroupRow.num_tokens > 0),
+        "kv": sa.exists().where(KvRow.video_id == VideoRow.id),
+    }
+    query = sa.select(
+        VideoRow.__table__, *(has.label(f"has_{tier}") for tier, has in tiers.items())
+    )
+    if video_ids is not None:
+        query = query.where(VideoRow.id.in_(list(video_ids)))
+    rows = conn.execute(query.order_by(VideoRow.added_at, VideoRow.id)).all()
+    counts = _whole_chunks(conn, [row.id for row in rows])
+    return [_stored(row, counts.get(row.id, 0), list(tiers)) for row in rows]
+
+
+def find(conn: sa.Connection, name: str) -> str:
+    """Return the id of the video that `name` means.
+
+    An id, then a path, then the beginning of an id (4 characters or more), then a file name.
+
+    Raises:
+        UnknownVideoError, AmbiguousVideoError
+    """
+    if conn.execute(sa.select(VideoRow.id).where(VideoRow.id == name)).first():
+        return name
+    paths = {name, str(Path(name).absolute()), os.path.realpath(name)} if "\0" not in name else ()
+    by_path = sa.select(VideoRow.id).where(VideoRow.path.in_(_encodable(paths)))
+    found = list(conn.scalars(by_path)) or _by_prefix(conn, name) or _by_file_name(conn, name)
+    if not found:
+        raise UnknownVideoError(name, _known_names(conn))
+    if len(found) > 1:
+        raise AmbiguousVideoError(name, found)
+    return str(found[0])
+
+
+def delete(conn: sa.Connection, video_id: str) -> None:
+    """Remove a video from every tier, and leave word for the indexes of other processes."""
+    require(conn, video_id)
+    ids: dict[str, list[int]] = {}
+    mine = sa.select(SegmentRow.space, SegmentRow.id).where(SegmentRow.video_id == video_id)
+    for space, segment_id in conn.execute(mine.order_by(SegmentRow.id)):
+        ids.setdefault(space, []).append(segment_id)
+    for space, segment_ids in ids.items():
+        data = np.asarray(segment_ids, "<i8").tobytes()
+        conn.execute(sa.insert(RemovalRow).values(space=space, segment_ids=data))
+    conn.execute(sa.delete(VideoRow).where(VideoRow.id == video_id))
+
+
+def _stored(row: "sa.Row[*tuple[Any, ...]]", chunks: int, tiers: Sequence[str]) -> StoredVideo:
+    values = {name: getattr(row, name) for name in _COLUMNS}
+    values |= {name: tuple(values[name]) for name in _TUPLES}
+    held = tuple(tier for tier in tiers if getattr(row, f"has_{tier}"))
+    return StoredVideo(video_id=row.id, chunks=chunks, tiers=held, **values)
+
+
+def _whole_chunks(conn: sa.Connection, video_ids: Sequence[str]) -> dict[str, int]:
+    """Return how many chunks stand from 0 without a gap, by video."""
+    query = sa.select(ChunkRow.video_id, sa.func.count(), sa.func.max(ChunkRow.number))
+    query = query.where(ChunkRow.video_id.in_(video_ids)).group_by(ChunkRow.video_id)
+    return {
+        video_id: count if count == last + 1 else num_chunks(conn, video_id)
+        for video_id, count, last in conn.execute(query)
+    }
+
+
+def num_chunks(conn: sa.Connection, video_id: str) -> int:
+    """Return how many chunks of a video stand from 0 without a gap."""
+    mine = sa.select(ChunkRow.number).where(ChunkRow.video_id == video_id)
+    numbers = conn.scalars(mine.order_by(ChunkRow.number)).all()
+    return next((at for at, number in enumerate(numbers) if at != number), len(numbers))
+
+
+def _by_prefix(conn: sa.Connection, name: str) -> list[str]:
+    if len(name) < MIN_PREFIX or not name.isalnum():
+        return []
+    return list(conn.scalars(sa.select(VideoRow.id).where(VideoRow.id.startswith(name.lower()))))
+
+
+def _by_file_name(conn: sa.Connection, name: str) -> list[str]:
+    rows = conn.execute(sa.select(VideoRow.id, VideoRow.path))
+    return [row.id for row in rows if Path(row.path).name == name]
+
+
+def _known_names(conn: sa.Connection) -> list[str]:
+    rows = conn.execute(sa.select(VideoRow.id, VideoRow.path))
+    return [name for row in rows for name in (row.id[:12], Path(row.path).name) if name]
+
+
+def _encodable(paths: Iterable[str]) -> list[str]:
+    """Leave out what no file system could name: halves of surrogate pairs."""
+    return [
+        path
+        for path in paths
+        if not any("\ud800" <= c < "\udc80" or "\udd00" <= c <= "\udfff" for c in path)
+    ]
+
+
+def _plain(values: dict[str, object]) -> dict[str, object]:
+    """Return values as SQL takes them: lists for tuples."""
+    return {name: list(v) if isinstance(v, tuple) else v for name, v in values.items()}
