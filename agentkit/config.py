@@ -7,12 +7,15 @@ import os
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from agentkit.errors import UnknownNameError, UsageError
 from agentkit.paths import home
+
+if TYPE_CHECKING:
+    from agentkit.types import SamplingPlan
 
 CONFIG_NAME = "agentkit.toml"
 ENVIRONMENT = {  # variable -> field; AGENTKIT_HOME and AGENTKIT_CONFIG say where to look
@@ -51,6 +54,12 @@ class SamplingSettings(_Strict):
         default=None, gt=0, description="upper bound of `fps` for short videos"
     )
 
+    def plan(self) -> "SamplingPlan":
+        """Return these settings as the plan that an ingest takes."""
+        from agentkit.types import SamplingPlan
+
+        return SamplingPlan(self.mode, self.fps, self.max_frames, self.max_fps)
+
 
 class NotesSettings(_Strict):
     """What the notes encoder looks with, and how much it writes."""
@@ -79,7 +88,7 @@ class PrefillSettings(_Strict):
         ge=256,
         description="positions of one independent prefill; a longer video has several",
     )
-    kv_dtype: Literal["float32", "bfloat16", "float16"] = Field(
+    kv_dtype: Literal["float32", "float16"] = Field(
         default="float32", description="number type of the stored cache"
     )
 

@@ -1,0 +1,187 @@
+"""`ingest`: files and folders into the store, with progress on stderr."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from agentkit.cli import show
+from agentkit.cli.options import Options, takes_common
+from agentkit.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from agentkit.session import Session
+    from agentkit.types import IngestEvent, SamplingPlan, StoredVideo
+
+OnEvent = Callable[["IngestEvent"], None]
+
+# What a folder is searched for. A file named by itself is tried whatever its name.
+VIDEO_SUFFIXES = frozenset(
+    f".{name}"
+    for name in (
+        *("3gp", "avi", "flv", "h264", "m2ts", "m4v", "mkv", "mov", "mp4"),
+        *("mpeg", "mpg", "mts", "ogv", "ts", "webm", "wmv"),
+    )
+)
+INTERRUPTED = (
+    "interrupted; every finished chunk is kept: run the same command again and it resumes there"
+)
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command()(takes_common()(ingest))
+
+
+def ingest(
+    options: Options,
+    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Files and folders.")],
+    fps: Annotated[
+        float | None, typer.Option("--fps", metavar="F", help="Frames to look at per second.")
+    ] = None,
+    max_frames: Annotated[
+        int | None, typer.Option("--max-frames", metavar="N", help="Most frames of one video.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One object per line and event.")] = False,
+) -> None:
+    """Look at videos and keep what is seen.
+
+    Progress is shown on stderr. A video that is in the store already is skipped; an ingest that
+    was stopped goes on at the last finished chunk.
+    """
+    options.when_interrupted = INTERRUPTED
+    files = list(_files(paths))
+    given = {"fps": fps, "max_frames": max_frames}
+    sampling = {name: value for name, value in given.items() if value is not None}
+    settings = options.settings(sampling=sampling)
+    plan = settings.sampling.plan() if sampling else None
+    with options.open_session(settings) as session:
+        ingested = _ingest_as_json if as_json else _ingest_for_people
+        failed = sum(not ingested(session, file, plan) for file in files)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _files(paths: list[str]) -> Iterator[str]:
+    """Yield each file once, in the order given; a folder's videos by name."""
+    seen: set[str] = set()
+    for path in paths:
+        for file in _in_folder(Path(path)) if Path(path).is_dir() else [path]:
+            if file not in seen:
+                seen.add(file)
+                yield file
+
+
+def _in_folder(folder: Path) -> list[str]:
+    found = [
+        str(file)
+        for file in sorted(folder.rglob("*"))
+        if file.suffix.lower() in VIDEO_SUFFIXES and file.is_file()
+    ]
+    if not found:
+        raise UsageError(f"{folder}: no video in this folder; name a file to try it all the same")
+    return found
+
+
+def _ingest_as_json(session: "Session", path: str, plan: "SamplingPlan | None") -> bool:
+    """Ingest one file, printing its events; return whether it worked."""
+    from agentkit import json_forms
+    from agentkit.types import IngestEvent
+
+    last = IngestEvent("start", "", path)
+
+    def on_event(event: IngestEvent) -> None:
+        nonlocal last
+        last = event
+        if event.event not in ("stage", "error"):
+            show.as_json(json_forms.event(event))
+
+    try:
+        session.ingest(path, plan, on_event)
+    except _file_errors() as error:
+        show.as_json(json_forms.event(_failed(last, error)))
+        show.error(str(error))
+        return False
+    return True
+
+
+def _failed(last: "IngestEvent", error: BaseException) -> "IngestEvent":
+    from dataclasses import replace
+
+    return replace(last, event="error", stage="", share=0.0, message=str(error))
+
+
+def _ingest_for_people(session: "Session", path: str, plan: "SamplingPlan | None") -> bool:
+    """Ingest one file under a progress bar, then print its line; return whether it worked."""
+    from agentkit.types import IngestEvent
+
+    last = IngestEvent("start", "", path)
+    try:
+        with _progress() as progress:
+            draw = _drawing(progress, show.printable(Path(path).name))
+
+            def on_event(event: IngestEvent) -> None:
+                nonlocal last
+                last = event
+                draw(event)
+
+            video = session.ingest(path, plan, on_event)
+    except _file_errors() as error:
+        show.error(str(error))
+        return False
+    typer.echo(_line(video, last))
+    return True
+
+
+def _line(video: "StoredVideo", last: "IngestEvent") -> str:
+    done = "in the store already" if last.event == "skip" else f"{last.seconds:.1f} s of work"
+    chunks = f"{video.chunks} chunks" if video.chunks != 1 else "1 chunk"
+    length = show.clock(video.duration_s)
+    return f"{video.video_id[: show.SHORT_ID]}  {show.name_of(video)}  {length}  {chunks}  {done}"
+
+
+def _file_errors() -> tuple[type[Exception], ...]:
+    """Return what may be wrong with one file while the next may be fine."""
+    from agentkit.errors import VideoError
+
+    return (VideoError,)
+
+
+def _progress() -> "Progress":
+    """Return a progress bar on stderr: nothing is drawn where stderr is no terminal."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        TaskProgressColumn,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    return Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[stage]}", markup=False),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )
+
+
+def _drawing(progress: "Progress", name: str) -> OnEvent:
+    """Return what moves the bar: by chunks, and within a stage by its share."""
+    task = progress.add_task(name, total=None, stage="")
+
+    def draw(event: "IngestEvent") -> None:
+        if event.event == "stage" and event.share:
+            progress.update(task, total=1.0, completed=event.share, stage=event.stage)
+        elif event.event == "stage":
+            progress.reset(task, total=None, stage=event.stage)
+        elif event.event == "chunk":
+            stage = f"chunk {event.chunk} of {event.of}"
+            progress.update(task, total=event.of, completed=event.chunk, stage=stage)
+
+    return draw

@@ -1,0 +1,166 @@
+"""What an answer needs, and what of it is here: one check a line, each with its remedy."""
+
+import importlib.util
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from agentkit import entry_points, models
+from agentkit.config import Settings
+from agentkit.encoder_choice import NOTES, choose_encoder, gpu_name
+from agentkit.errors import AgentkitError
+from agentkit.paths import models_dir
+from agentkit.plugin_manager import plugin_states
+from agentkit_storage.errors import StoreError
+
+EXTRAS = {"audio": "faster_whisper", "ocr": "rapidocr"}
+LEAST_FREE_BYTES = 1 << 30  # an hour of video with its cache takes about half of this
+EMBEDDER = "minilm"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing looked at. `ok` is None for what may well be missing; `remedy` says what to do."""
+
+    name: str
+    ok: bool | None
+    detail: str
+    remedy: str = ""
+
+
+def checks(settings: Settings) -> list[Check]:
+    """Look at everything that an answer under these settings needs."""
+    return [
+        _python(),
+        _torch(),
+        _threads(settings),
+        _gpu(settings),
+        _encoder(settings),
+        _model("language model", settings.language_model),
+        _model("text embedding", EMBEDDER),
+        *_instruments(settings),
+        *_extras(),
+        _store(settings),
+        *_plugins(settings),
+        _disk("disk of the store", _folder_of(settings)),
+        _disk("disk of the models", models_dir()),
+    ]
+
+
+def _python() -> Check:
+    version = ".".join(str(part) for part in sys.version_info[:3])
+    new_enough = sys.version_info >= (3, 11)
+    return Check(
+        "python", new_enough, version, "" if new_enough else "install Python 3.11 or newer"
+    )
+
+
+def _torch() -> Check:
+    try:
+        import torch
+    except (ImportError, OSError) as error:
+        remedy = "install it again: pip install --force-reinstall torch"
+        return Check("torch", False, f"does not import: {error}", remedy)
+    return Check("torch", True, torch.__version__)
+
+
+def _threads(settings: Settings) -> Check:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    used = settings.threads or cores
+    return Check("CPU threads", True, f"{used} on {cores} cores")
+
+
+def _gpu(settings: Settings) -> Check:
+    found = gpu_name(settings)
+    return Check("GPU", bool(found) or None, found or f"none (device {settings.device})")
+
+
+def _encoder(settings: Settings) -> Check:
+    try:
+        choice = choose_encoder(settings)
+    except AgentkitError as error:
+        return Check("encoder", False, str(error), f"or set encoder to {NOTES!r}")
+    return Check("encoder", True, f"{choice.name} ({choice.reason})")
+
+
+def _model(label: str, name: str) -> Check:
+    try:
+        here = models.available(name)
+    except AgentkitError as error:
+        return Check(label, False, str(error), "agentkit models list")
+    if here:
+        return Check(label, True, f"{name} in {models.path(name)}")
+    return Check(label, False, f"{name} is not here", f"agentkit models pull {name}")
+
+
+def _instruments(settings: Settings) -> Iterator[Check]:
+    """Load every instrument of the settings: only that shows whether it works."""
+    from agentkit.instruments import Instruments
+
+    try:
+        loaded = Instruments.load(settings.notes.instruments)
+    except AgentkitError as error:
+        yield Check("instruments", False, str(error), "correct notes.instruments in agentkit.toml")
+        return
+    for name in loaded.names:
+        yield Check(f"instrument {name}", True, "works")
+    for reason in loaded.missing:
+        name, _, why = reason.partition(": ")
+        yield Check(f"instrument {name}", None, f"left out: {why}")
+
+
+def _extras() -> Iterator[Check]:
+    for extra, module in EXTRAS.items():
+        here = importlib.util.find_spec(module) is not None
+        remedy = "" if here else f"pip install 'videoxl2-agentkit[{extra}]'"
+        yield Check(f"extra {extra}", here or None, "installed" if here else "missing", remedy)
+
+
+def _store(settings: Settings) -> Check:
+    where = _shown(settings.store)
+    if isinstance(settings.store, Path) and not settings.store.exists():
+        return Check("store", True, f"{where}; made by the first ingest")
+    from agentkit_storage import Store
+
+    try:
+        with Store.open(settings.store) as store:
+            videos = store.videos()
+    except (StoreError, OSError) as error:
+        return Check("store", False, f"{where}: {error}", "see docs/cli.md, Settings, `store`")
+    half_done = sum(video.state != "ready" for video in videos)
+    state = f", {half_done} of them not finished" if half_done else ""
+    return Check("store", True, f"{where}; {len(videos)} videos{state}")
+
+
+def _shown(store: Path | str) -> str:
+    """Return the store as it may be shown: a URL without its password."""
+    if isinstance(store, Path):
+        return str(store)
+    from sqlalchemy.engine import make_url
+
+    return make_url(store).render_as_string(hide_password=True)
+
+
+def _plugins(settings: Settings) -> Iterator[Check]:
+    if settings.disable_plugins or entry_points.switched_off():
+        yield Check("plugins", None, "switched off", "unset AGENTKIT_DISABLE_PLUGINS to use them")
+        return
+    for state in plugin_states():
+        remedy = f"pip install --upgrade {state.distribution.split()[0]}" if state.error else ""
+        detail = state.error or f"{state.distribution}, answers {', '.join(state.hooks)}"
+        yield Check(f"plugin {state.name}", not state.error, detail, remedy)
+
+
+def _folder_of(settings: Settings) -> Path:
+    return settings.store if isinstance(settings.store, Path) else Path.cwd()
+
+
+def _disk(label: str, folder: Path) -> Check:
+    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    free = shutil.disk_usage(there).free
+    enough = free >= LEAST_FREE_BYTES
+    remedy = "" if enough else "make room, or point AGENTKIT_HOME elsewhere"
+    return Check(label, enough, f"{free / 2**30:.1f} GiB free", remedy)
