@@ -6,9 +6,11 @@ header's XXH3 is kept by the caller, so that a read pays only for the arrays tha
 
 import hashlib
 import json
-import mmap
+import os
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
@@ -66,26 +68,27 @@ class BlobFolder:
         return self.path(blob.sha256).exists()
 
     def read(self, blob: Blob, names: Collection[str] | None = None) -> dict[str, Array]:
-        """Return arrays by name, memory-mapped, each checked against its XXH3.
+        """Return arrays by name, each checked against its XXH3; others are not read.
 
         Raises:
             BlobError: the file is gone, cut, changed, or has no array of that name.
         """
-        data = self._map(blob)
-        end = 8 + int.from_bytes(data[:8], "little")
-        if end > len(data) or _xxh3(data[:end]) != blob.header_xxh3:
-            raise BlobError("header damaged")
-        header: dict[str, Any] = json.loads(bytes(data[8:end]))
-        hashes: dict[str, str] = json.loads(header.pop("__metadata__")[_HASHES])
-        if missing := set(names or ()) - set(header):
-            raise BlobError(f"no array named {min(missing)!r}")
-        wanted = header if names is None else names
-        return {name: _array(data[end:], header[name], hashes[name], name) for name in wanted}
+        with self._opened(blob) as file:
+            header, first_byte = _read_header(file, blob)
+            hashes: dict[str, str] = json.loads(header.pop("__metadata__")[_HASHES])
+            if missing := set(names or ()) - set(header):
+                raise BlobError(f"no array named {min(missing)!r}")
+            wanted = header if names is None else names
+            return {
+                name: _read_array(file, first_byte, header[name], hashes[name], name)
+                for name in wanted
+            }
 
     def problem(self, blob: Blob) -> str | None:
         """Return what is wrong with a blob's bytes by size and SHA-256, or None."""
         try:
-            found = hashlib.sha256(self._map(blob)).hexdigest()
+            with self._opened(blob) as file:
+                found = hashlib.file_digest(file, "sha256").hexdigest()
         except BlobError as error:
             return str(error)
         return None if found == blob.sha256 else "SHA-256 differs"
@@ -94,16 +97,19 @@ class BlobFolder:
         """Yield all files of the folder, unfinished ones included."""
         return (path for path in self._folder.glob("??/*") if path.is_file())
 
-    def _map(self, blob: Blob) -> memoryview:
+    @contextmanager
+    def _opened(self, blob: Blob) -> Iterator[BufferedReader]:
+        # Read, not mapped: a map of Python's keeps a descriptor for as long as its arrays live,
+        # a long video has more chunks than a process may open files, and what was checked is
+        # then also what is used.
         try:
             with self.path(blob.sha256).open("rb") as file:
-                # A private map: arrays are writable, which torch asks for, and no write gets out.
-                data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
-        except (OSError, ValueError) as error:
-            raise BlobError("missing or unreadable") from error
-        if len(data) != blob.nbytes:
-            raise BlobError(f"{len(data)} bytes instead of {blob.nbytes}")
-        return memoryview(data)
+                nbytes = os.fstat(file.fileno()).st_size
+                if nbytes != blob.nbytes:
+                    raise BlobError(f"{nbytes} bytes instead of {blob.nbytes}")
+                yield file
+        except OSError as error:
+            raise BlobError(f"unreadable: {error.strerror}") from error
 
 
 def _serialise(tensors: Mapping[str, Array]) -> bytes:
@@ -118,12 +124,25 @@ def _serialise(tensors: Mapping[str, Array]) -> bytes:
         raise RecordError(f"arrays cannot be stored: {error}") from error
 
 
-def _array(data: memoryview, entry: Mapping[str, Any], xxh3: str, name: str) -> Array:
+def _read_header(file: BufferedReader, blob: Blob) -> tuple[dict[str, Any], int]:
+    """Return the checked header, and where the arrays begin."""
+    start = file.read(8)
+    nbytes = int.from_bytes(start, "little")
+    data = start + file.read(nbytes if nbytes <= blob.nbytes else 0)
+    if _xxh3(data) != blob.header_xxh3:
+        raise BlobError("header damaged")
+    return json.loads(data[8:]), len(data)
+
+
+def _read_array(
+    file: BufferedReader, first_byte: int, entry: Mapping[str, Any], xxh3: str, name: str
+) -> Array:
     start, stop = entry["data_offsets"]
-    part = data[start:stop]
-    if _xxh3(part) != xxh3:
+    data = np.empty(stop - start, np.uint8)
+    file.seek(first_byte + start)
+    if file.readinto(data.data) != data.nbytes or _xxh3(data.data) != xxh3:
         raise BlobError(f"array {name!r} damaged")
-    return np.frombuffer(part, _DTYPES[entry["dtype"]]).reshape(entry["shape"])
+    return data.view(_DTYPES[entry["dtype"]]).reshape(entry["shape"])
 
 
 def _xxh3(data: bytes | memoryview) -> str:

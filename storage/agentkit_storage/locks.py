@@ -10,10 +10,15 @@ _POLL_S = 0.5
 
 
 @contextmanager
-def exclusive(path: Path, wait: Callable[[float], None] | None) -> Iterator[bool]:
-    """Give True with the lock held. Another has it: False, or `wait(seconds so far)` until then."""
+def exclusive(
+    path: Path, wait: bool, on_wait: Callable[[float], None] | None = None
+) -> Iterator[bool]:
+    """Give True with the lock held; False where another holds it and `wait` is False.
+
+    `on_wait` is called now and again with the seconds waited so far.
+    """
     lock = FileLock(path)
-    if not _acquire(lock, wait):
+    if not _acquire(lock, wait, on_wait):
         yield False
         return
     try:
@@ -22,15 +27,16 @@ def exclusive(path: Path, wait: Callable[[float], None] | None) -> Iterator[bool
         lock.release()
 
 
-def _acquire(lock: FileLock, wait: Callable[[float], None] | None) -> bool:
+def _acquire(lock: FileLock, wait: bool, on_wait: Callable[[float], None] | None) -> bool:
     waited_s = 0.0
     while True:
         try:
             lock.acquire(timeout=_POLL_S if wait else 0)
         except Timeout:
-            if wait is None:
+            if not wait:
                 return False
             waited_s += _POLL_S
-            wait(waited_s)
+            if on_wait is not None:
+                on_wait(waited_s)
         else:
             return True

@@ -137,6 +137,14 @@ def hits(conn: sa.Connection, scored: Sequence[tuple[int, float]]) -> list[Hit]:
     ]
 
 
+def of_chunk(conn: sa.Connection, video_id: str, number: int, name: str) -> list[Hit]:
+    """Return a chunk's segments in a space, in the order in which they were given."""
+    query = sa.select(SegmentRow.id).join(ChunkRow, ChunkRow.id == SegmentRow.chunk_id)
+    query = query.where(ChunkRow.video_id == video_id, ChunkRow.number == number)
+    ids = conn.scalars(query.where(SegmentRow.space == name).order_by(SegmentRow.id))
+    return hits(conn, [(id_, 0.0) for id_ in ids])
+
+
 def _row(name: str, start_s: float, end_s: float, kind: str, text: str) -> dict[str, Any]:
     span = {"start_s": float(start_s), "end_s": float(end_s)}
     return {"space": name, "kind": kind, "text": text, **span}

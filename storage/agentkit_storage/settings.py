@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from agentkit_storage.schema import SettingRow
 
-_STORE_ID = "store_id"
+STORE_ID = "store_id"
 
 
 def get(conn: sa.Connection, key: str) -> str | None:
@@ -20,8 +20,8 @@ def put(conn: sa.Connection, key: str, value: str) -> None:
 
 def store_id(conn: sa.Connection) -> str:
     """Return the store's own name, which its snapshots carry; made up once."""
-    known = get(conn, _STORE_ID)
+    known = get(conn, STORE_ID)
     if known is None:
         known = uuid.uuid4().hex
-        put(conn, _STORE_ID, known)
+        put(conn, STORE_ID, known)
     return known

@@ -1,6 +1,7 @@
 """Rows of videos: in, out, by any of their names, and away. Works inside a given transaction."""
 
 import os
+import re
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ from agentkit_storage.schema import (
 )
 from agentkit_storage.types import StoredVideo
 
+VALID_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 MIN_PREFIX = 4
 
 _COLUMNS = (
@@ -104,10 +106,10 @@ def find(conn: sa.Connection, name: str) -> str:
     Raises:
         UnknownVideoError, AmbiguousVideoError
     """
-    if conn.execute(sa.select(VideoRow.id).where(VideoRow.id == name)).first():
+    exact = sa.select(VideoRow.id).where(VideoRow.id == name)
+    if VALID_ID.fullmatch(name) and conn.execute(exact).first():
         return name
-    paths = {name, str(Path(name).absolute()), os.path.realpath(name)} if "\0" not in name else ()
-    by_path = sa.select(VideoRow.id).where(VideoRow.path.in_(_encodable(paths)))
+    by_path = sa.select(VideoRow.id).where(VideoRow.path.in_(_known_paths(name)))
     found = list(conn.scalars(by_path)) or _by_prefix(conn, name) or _by_file_name(conn, name)
     if not found:
         raise UnknownVideoError(name, _known_names(conn))
@@ -154,9 +156,11 @@ def num_chunks(conn: sa.Connection, video_id: str) -> int:
 
 
 def _by_prefix(conn: sa.Connection, name: str) -> list[str]:
-    if len(name) < MIN_PREFIX or not name.isalnum():
+    if len(name) < MIN_PREFIX or not VALID_ID.fullmatch(name):
         return []
-    return list(conn.scalars(sa.select(VideoRow.id).where(VideoRow.id.startswith(name.lower()))))
+    return list(
+        conn.scalars(sa.select(VideoRow.id).where(VideoRow.id.startswith(name, autoescape=True)))
+    )
 
 
 def _by_file_name(conn: sa.Connection, name: str) -> list[str]:
@@ -169,13 +173,13 @@ def _known_names(conn: sa.Connection) -> list[str]:
     return [name for row in rows for name in (row.id[:12], Path(row.path).name) if name]
 
 
-def _encodable(paths: Iterable[str]) -> list[str]:
-    """Leave out what no file system could name: halves of surrogate pairs."""
-    return [
-        path
-        for path in paths
-        if not any("\ud800" <= c < "\udc80" or "\udd00" <= c <= "\udfff" for c in path)
-    ]
+def _known_paths(name: str) -> list[str]:
+    """Return the paths that `name` may mean, left out what no file system could name."""
+    try:
+        os.fsencode(name)
+        return list({name, str(Path(name).absolute()), os.path.realpath(name)})
+    except (UnicodeEncodeError, ValueError):
+        return []
 
 
 def _plain(values: dict[str, object]) -> dict[str, object]:

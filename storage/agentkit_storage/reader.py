@@ -1,0 +1,165 @@
+"""The reading half of the store. Every call sees one moment of it and takes no lock."""
+
+import math
+from collections.abc import Collection, Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import sqlalchemy as sa
+from numpy.typing import NDArray
+
+from agentkit_storage import chunks, segments, settings, tokens, videos, words
+from agentkit_storage.blobs import BlobFolder
+from agentkit_storage.database import Database
+from agentkit_storage.errors import RecordError
+from agentkit_storage.index import SpaceIndex
+from agentkit_storage.records import Array, GroupRecord, unit_vector
+from agentkit_storage.schema import KvRow, VideoRow
+from agentkit_storage.types import Chunk, Hit, Note, StoredVideo
+from agentkit_storage.videos import VALID_ID
+
+
+class Reader:
+    """What can be asked of a store. Methods that name a video by id raise UnknownVideoError."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._db = Database(folder / "store.sqlite")
+        self._blobs = BlobFolder(folder / "blobs")
+        self._indexes: dict[str, SpaceIndex] = {}
+        self._store_id = ""
+
+    def videos(self) -> list[StoredVideo]:
+        """Return all videos in the order in which they were added."""
+        with self._db.read() as conn:
+            return videos.select(conn)
+
+    def video(self, name: str | Path) -> StoredVideo:
+        """Return the video of this id, path, beginning of an id (4 or more), or file name.
+
+        Raises:
+            UnknownVideoError, AmbiguousVideoError
+        """
+        with self._db.read() as conn:
+            return videos.select(conn, [videos.find(conn, str(name))])[0]
+
+    def fingerprint(self, video_id: str) -> str | None:
+        """Return what a video was added under, or None where it is not stored."""
+        with self._db.read() as conn:
+            query = sa.select(VideoRow.fingerprint).where(VideoRow.id == video_id)
+            return conn.scalar(query)
+
+    def num_chunks(self, video_id: str) -> int:
+        """Return how many chunks stand from 0 without a gap: where an ingest goes on."""
+        with self._db.read() as conn:
+            videos.require(conn, video_id)
+            return videos.num_chunks(conn, video_id)
+
+    def chunks(self, video_id: str) -> list[Chunk]:
+        """Return the chunks that stand from 0 without a gap."""
+        with self._db.read() as conn:
+            videos.require(conn, video_id)
+            return chunks.select(conn, video_id, videos.num_chunks(conn, video_id))
+
+    def groups(
+        self, video_id: str, first: int = 0, stop: int | None = None, rows: bool = True
+    ) -> list[GroupRecord]:
+        """Return groups [first, stop); without `rows`, no blob is read.
+
+        Raises:
+            DamagedChunkError: stored tokens fail their checksum.
+        """
+        with self._db.read() as conn:
+            videos.require(conn, video_id)
+            return tokens.groups(conn, self._blobs, video_id, first, stop, rows)
+
+    def notes(
+        self,
+        video_id: str,
+        start_s: float = 0.0,
+        end_s: float = math.inf,
+        kinds: Iterable[str] | None = None,
+    ) -> list[Note]:
+        """Return the notes that touch [start_s, end_s), in order of time."""
+        with self._db.read() as conn:
+            videos.require(conn, video_id)
+            return chunks.select_notes(conn, video_id, start_s, end_s, kinds)
+
+    def sound_notes(self, video_id: str) -> tuple[Note, ...] | None:
+        """Return what was heard, or None where nobody has listened yet."""
+        with self._db.read() as conn:
+            videos.require(conn, video_id)
+            listened = conn.scalar(sa.select(VideoRow.listened).where(VideoRow.id == video_id))
+            return tuple(chunks.select_sound_notes(conn, video_id)) if listened else None
+
+    def digest(self, video_id: str) -> str:
+        """Return the SHA-256 over all notes and tokens of a video."""
+        with self._db.read() as conn:
+            videos.require(conn, video_id)
+            notes = chunks.select_notes(conn, video_id)
+            groups = tokens.groups(conn, self._blobs, video_id, 0, None, rows=True)
+            return chunks.digest(notes, groups)
+
+    def kv_indices(self, video_id: str, fingerprint: str) -> set[int]:
+        """Return which caches are stored: chunks' indices, and -1 for the system prefix."""
+        with self._db.read() as conn:
+            mine = (KvRow.video_id == video_id) & (KvRow.fingerprint == fingerprint)
+            return set(conn.scalars(sa.select(KvRow.number).where(mine)))
+
+    def kv(
+        self, video_id: str, fingerprint: str, index: int, names: Collection[str] | None = None
+    ) -> dict[str, Array]:
+        """Return a stored cache, or some of its arrays: memory-mapped, checked by XXH3.
+
+        Raises:
+            DamagedChunkError: it fails its checksum.
+            StoreError: nothing is stored there.
+        """
+        with self._db.read() as conn:
+            return tokens.kv(conn, self._blobs, (video_id, fingerprint, index), names)
+
+    def search_vectors(
+        self,
+        space: str,
+        vector: NDArray[np.float32],
+        k: int,
+        video_ids: Sequence[str] | None = None,
+    ) -> list[Hit]:
+        """Return up to `k` segments by cosine to `vector` [E], best first.
+
+        Raises:
+            VectorError: NaN, no direction, or another size than the space's.
+        """
+        with self._db.read() as conn:
+            unit = unit_vector(vector, "the query", segments.sizes(conn).get(space))
+            found = self._index(space).search(conn, unit, k, video_ids)
+            return segments.hits(conn, found)
+
+    def search_words(self, query: str, k: int, video_ids: Sequence[str] | None = None) -> list[Hit]:
+        """Return up to `k` segments with any of the words, by bm25. Any text is a fair query."""
+        with self._db.read() as conn:
+            return words.search_words(conn, query, k, video_ids)
+
+    def segments(self, video_id: str, index: int) -> list[Hit]:
+        """Return a chunk's searchable texts in order, with a score of 0."""
+        with self._db.read() as conn:
+            videos.require(conn, video_id)
+            return segments.of_chunk(conn, video_id, index, segments.TEXT)
+
+    def chunk_vector(self, video_id: str, index: int, space: str) -> NDArray[np.float32] | None:
+        """Return a chunk's unit vector [E]: the mean, where it has several; None without one."""
+        with self._db.read() as conn:
+            videos.require(conn, video_id)
+            return segments.chunk_vector(conn, video_id, index, space)
+
+    def setting(self, key: str) -> str | None:
+        with self._db.read() as conn:
+            return settings.get(conn, key)
+
+    def _index(self, space: str) -> SpaceIndex:
+        if space not in self._indexes:
+            if not VALID_ID.fullmatch(space):
+                raise RecordError(f"{space!r} is no name of a space")
+            path = self._folder / "index" / f"{space}.faiss"
+            self._indexes.setdefault(space, SpaceIndex(path, self._store_id, space))
+        return self._indexes[space]
