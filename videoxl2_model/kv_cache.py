@@ -224,6 +224,10 @@ class VideoKV:
                 f"the question would need {needed} positions of {max_positions};"
                 " keep fewer chunks dense, pool more, or leave the others out"
             )
+        return self.assemble_pieces(pieces, room)
+
+    def assemble_pieces(self, pieces: Sequence[Piece], room: int) -> DecodeCache:
+        """Return the cache of given pieces, rotated once, with `room` positions free."""
         rows, length = mix(self, pieces, room)
         for layer in rows:
             layer[0, :, :length] = self.rotary.rotate(layer[0, :, :length], [range(length)])
