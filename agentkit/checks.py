@@ -9,7 +9,7 @@ __all__ = ["check_question", "check_range", "parse_time"]
 
 MAX_QUESTION = 8_000  # letters; about 2,000 tokens, far above any real question
 
-_CLOCK = re.compile(r"(?:(\d+):)?(\d{1,2}):(\d{1,2}(?:\.\d+)?)", re.ASCII)
+_CLOCK = re.compile(r"(?:(\d{1,6}):)?(\d{1,6}):(\d{1,2}(?:\.\d+)?)", re.ASCII)
 _SECONDS = re.compile(r"\d+(?:\.\d*)?|\.\d+", re.ASCII)
 
 
@@ -34,8 +34,10 @@ def check_question(text: str) -> str:
     return text
 
 
-def check_range(duration_s: float, start_s: float = 0.0, end_s: float | None = None) -> None:
-    """Check that a range lies inside a video of `duration_s`; None means to its end.
+def check_range(
+    duration_s: float, start_s: float = 0.0, end_s: float | None = None
+) -> tuple[float, float]:
+    """Return (start, end) if it lies inside a video of `duration_s`; None means to its end.
 
     Raises:
         TimeRangeError: outside the video, or the end before the start; names the video's length.
@@ -46,7 +48,7 @@ def check_range(duration_s: float, start_s: float = 0.0, end_s: float | None = N
     elif end_s < start_s:
         problem = "ends before it starts"
     else:
-        return
+        return start_s, end_s
     raise TimeRangeError(
         f"the range {start_s:g}-{end_s:g} s {problem}, which is {duration_s:.3f} s long"
     )

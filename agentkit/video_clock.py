@@ -44,6 +44,7 @@ class Timeline:
     """
 
     pts: NDArray[np.int64]  # [packets]
+    dts: NDArray[np.int64]  # [packets]
     keys: NDArray[np.int64]  # numbers of the packets that decoding can start from
     packets: NDArray[np.int64]  # [frames] packet of each frame
     times_s: NDArray[np.float64]  # [frames] from 0
@@ -174,6 +175,7 @@ def _timeline(
     keys = np.flatnonzero(np.frombuffer(listed.key, np.uint8)).astype(np.int64)
     return Timeline(
         pts=pts,
+        dts=dts,
         keys=keys if len(keys) else np.zeros(1, np.int64),
         packets=frames,
         times_s=times_s,

@@ -8,6 +8,7 @@ import logging
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -177,22 +178,31 @@ class PictureSource:
         self, container: InputContainer, stream: VideoStream, run: _Run
     ) -> Iterator[tuple[int, "Packet[Any]"]]:
         """Yield the packets of a run with their numbers, checked against the timeline."""
-        pts, number = self.timeline.pts, run.first
-        try:
-            container.seek(int(pts[run.first]), stream=stream)
-        except av.FFmpegError as error:
-            raise _SeekError(str(error)) from error
-        for packet in packets_of(container, stream):
-            if number == run.first and packet.pts != pts[number]:
-                if packet.is_keyframe and packet.pts is not None and packet.pts > pts[number]:
-                    raise _SeekError(f"landed after the keyframe at pts {pts[number]}")
-                continue
+        pts = self.timeline.pts
+        packets = self._packets_from(container, stream, run.first)
+        for number, packet in zip(range(run.first, run.last + 1), packets, strict=False):
             if packet.pts != pts[number]:
                 raise _SeekError(f"packet {number} is not where it was")
             yield number, packet
-            number += 1
-            if number > run.last:
-                return
+
+    def _packets_from(
+        self, container: InputContainer, stream: VideoStream, number: int
+    ) -> Iterator["Packet[Any]"]:
+        """Return the packets from `number`, a keyframe, on."""
+        pts, dts = int(self.timeline.pts[number]), int(self.timeline.dts[number])
+        # Transport streams are sought by dts: their pts leads past the keyframe.
+        for target in (pts, dts) if NO_PTS < dts < pts else (pts,):
+            try:
+                container.seek(target, stream=stream)
+            except av.FFmpegError as error:
+                raise _SeekError(str(error)) from error
+            packets = packets_of(container, stream)
+            for packet in packets:
+                if packet.pts == pts:
+                    return chain((packet,), packets)
+                if packet.is_keyframe and packet.pts is not None and packet.pts > pts:
+                    break
+        raise _SeekError(f"landed after the keyframe at pts {pts}")
 
     def from_start(self, ranks: NDArray[np.int64]) -> Found:
         """Yield the frames of `ranks` by decoding every frame from the first: slow and plain."""
