@@ -4,6 +4,7 @@ import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 
 from agentkit.errors import ModelFilesError
 from agentkit.models.sources import Source
@@ -29,22 +30,27 @@ def pull(model: ModelSpec, folder: Path, sources: Sequence[Source]) -> None:
     """
     if not any(source.network for source in sources):
         raise ModelFilesError(f"offline: {model.name} cannot be fetched. {_by_hand(model, folder)}")
-    from httpx import HTTPError  # what huggingface_hub lets through when a line breaks
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+    from huggingface_hub import errors
 
     logger.info("fetching %s", model.hub_repo)
     try:
         snapshot_download(model.hub_repo, local_dir=folder, allow_patterns=list(_WANTED))
-    except (GatedRepoError, RepositoryNotFoundError) as error:  # without a token both look alike
+    except errors.RepositoryNotFoundError as error:  # gated, too: both look alike without a token
         raise ModelFilesError(_gated(model, folder)) from error
-    except (OSError, ValueError, HTTPError) as error:
+    except (OSError, ValueError, _broken_line(errors)) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelFilesError(
             f"{model.hub_repo} cannot be fetched from the hub ({reason}). {_by_hand(model, folder)}"
         ) from error
     if left := _missing(folder):
         raise ModelFilesError(f"{folder} lacks {', '.join(left)}; pull again to go on")
+
+
+def _broken_line(errors: ModuleType) -> type[Exception]:
+    """Return the error of the hub's own HTTP client, whose name differs between its versions."""
+    base: type[Exception] = errors.HTTPError
+    return base
 
 
 def problems(model: ModelSpec, folder: Path) -> list[str]:
