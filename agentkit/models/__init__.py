@@ -1,6 +1,5 @@
 """Weights: what is known, where it lies, how it comes here. No torch until a pull needs it."""
 
-from agentkit.models.catalogue import catalogue, defaults, spec
 from agentkit.models.fetch import (
     PullProgress,
     available,
@@ -12,6 +11,7 @@ from agentkit.models.fetch import (
 )
 from agentkit.models.sources import Folder, Hub, Source, default_sources
 from agentkit.models.spec import Digest, FileSpec, Member, ModelSpec
+from agentkit.models.table import catalogue, defaults, spec
 
 __all__ = [
     "Digest",

@@ -11,10 +11,10 @@ from filelock import FileLock
 
 from agentkit.errors import ModelFilesError
 from agentkit.models import manifest, recipes, snapshot
-from agentkit.models.catalogue import defaults, spec
 from agentkit.models.files import part_path, sha256_of, sync_folder
 from agentkit.models.sources import Source, SourceError, default_sources
 from agentkit.models.spec import Digest, FileSpec, ModelSpec
+from agentkit.models.table import defaults, spec
 from agentkit.paths import models_dir
 
 logger = logging.getLogger(__name__)

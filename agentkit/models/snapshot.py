@@ -30,8 +30,7 @@ def pull(model: ModelSpec, folder: Path, sources: Sequence[Source]) -> None:
     """
     if not any(source.network for source in sources):
         raise ModelFilesError(f"offline: {model.name} cannot be fetched. {_by_hand(model, folder)}")
-    from huggingface_hub import snapshot_download
-    from huggingface_hub import errors
+    from huggingface_hub import errors, snapshot_download
 
     logger.info("fetching %s", model.hub_repo)
     try:
