@@ -1,7 +1,7 @@
 """The vector index of one space: derived from SQL, kept in step with it, snapshot on disk.
 
-A snapshot is one line of JSON (whose it is, up to which rows it goes, its checksum) and FAISS's
-bytes. Whatever is wrong with it, SQL has the truth: it is made anew, and the log says why.
+A snapshot is the XXH3 of the rest, a line of JSON (whose it is, up to which rows it goes), and
+FAISS's bytes. Whatever is wrong with it, SQL has the truth: it is made anew, and the log says why.
 """
 
 import json
@@ -37,7 +37,6 @@ class _Header:
     last_row: int
     last_removal: int
     count: int
-    xxh3: str
 
 
 class SpaceIndex:
@@ -68,12 +67,12 @@ class SpaceIndex:
             index = self._current(conn)
             if index is None or self._saved == (self._last_row, self._last_removal):
                 return
-            data = index.dump()
             header = _Header(
-                self._store, self._name, index.size, self._last_row, self._last_removal,
-                len(index), xxhash.xxh3_64_hexdigest(data),
-            )  # fmt: skip
-            write_whole(self._path, json.dumps(asdict(header)).encode() + b"\n" + data, "index")
+                self._store, self._name, index.size, self._last_row, self._last_removal, len(index)
+            )
+            data = json.dumps(asdict(header)).encode() + b"\n" + index.dump()
+            checksum = xxhash.xxh3_64_hexdigest(data).encode() + b"\n"
+            write_whole(self._path, checksum + data, "index")
             self._saved = (self._last_row, self._last_removal)
 
     def rebuild(self, conn: sa.Connection) -> None:
@@ -102,10 +101,11 @@ class SpaceIndex:
             self._start_anew(conn)
 
     def _load(self, conn: sa.Connection) -> None:
-        line, found, data = self._path.read_bytes().partition(b"\n")
-        header = _header(line)
-        if not found or xxhash.xxh3_64_hexdigest(data) != header.xxh3:
+        checksum, _, body = self._path.read_bytes().partition(b"\n")
+        if xxhash.xxh3_64_hexdigest(body).encode() != checksum:
             raise ValueError("damaged snapshot")
+        line, _, data = body.partition(b"\n")
+        header = _header(line)
         if (header.store, header.space) != (self._store, self._name):
             raise ValueError("snapshot of another store")
         index = VectorIndex.load(data)
