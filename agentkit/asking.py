@@ -34,6 +34,7 @@ class Asking:
     retrieval: Retrieval
     domain: Domain
     engine: str
+    chunk_groups: int
 
     def ask(
         self, question: Question, video: StoredVideo, history: Turns, on_text: OnText
@@ -86,7 +87,7 @@ class _Asked:
         return [self._video.video_id]
 
     def _passages(self) -> list[Passage]:
-        """Return what the store has near the question; for one about the whole, from all over it."""
+        """Return what is near the question; for one about the whole video, from all over it."""
         retrieval = self._asking.retrieval
         if content_terms(self._question.text):
             return retrieval.passages(self._question.text, self._ids)
@@ -94,7 +95,7 @@ class _Asked:
         return [p for index in spread for p in retrieval.of_chunk(self._video.video_id, index)]
 
     def _dense(self, passages: Sequence[Passage]) -> tuple[int, ...]:
-        """Return the chunks that stay whole: all, none, or those that the search and domain chose."""
+        """Return the chunks that stay whole: all, or those that search and domain chose."""
         if self._settings.context == "dense":
             return tuple(range(self._video.chunks))
         hits = self._asking.domain.select_chunks(
@@ -107,11 +108,14 @@ class _Asked:
         in_kv = () if settings.context == "retrieval" else dense
         with self._clock.stage("read"):
             kv = self._kv(in_kv)
-        prompt = self._prompt(passages)
-        pieces = self._asking.kv.model.generate(
+        model = self._asking.kv.model
+        prompt = model.question_ids(self._prompt(passages), self._history)
+        self._tokens = kv.num_tokens + len(prompt)
+        pieces = model.generate(
             kv,
             prompt,
-            dense=in_kv,
+            in_kv,
+            chunk_groups=self._asking.chunk_groups,
             sparse=SparseRule("left_out") if settings.context == "retrieval" else self._sparse,
             keep_ends=settings.keep_ends and settings.context != "retrieval",
             settings=GenerationSettings(max_new_tokens=settings.max_new_tokens),
@@ -139,18 +143,10 @@ class _Asked:
         return kv.read(set(dense) | ends)
 
     def _prompt(self, passages: Sequence[Passage]) -> str:
-        """Return what stands after the video: earlier turns, evidence, the question, the cue."""
-        turns = "".join(
-            f"{_data(asked)}<|im_end|>\n<|im_start|>assistant\n{_data(said)}<|im_end|>\n"
-            "<|im_start|>user\n"
-            for asked, said in self._history
-        )
+        """Return what stands after the video: the evidence, then the question."""
         alone = self._settings.context == "retrieval"
         lines = _lines(passages) if alone or self._settings.evidence_lines else ""
-        asked = self._asking.domain.user_prompt(
-            self._video, Question(_data(self._question.text), self._question.options)
-        )
-        return f"\n{turns}{lines}{asked}<|im_end|>\n<|im_start|>assistant\n"
+        return lines + self._asking.domain.user_prompt(self._video, self._question)
 
     def _finished(
         self,
@@ -209,8 +205,3 @@ def evenly(count: int, wanted: int) -> list[int]:
 def _lines(passages: Sequence[Passage]) -> str:
     best = sorted(passages[:EVIDENCE_PASSAGES], key=lambda p: p.start_s)
     return "".join(f"Time {p.start_s:.1f}s: {p.text}\n" for p in best)
-
-
-def _data(text: str) -> str:
-    """Return user text that cannot open or close a turn of the conversation."""
-    return text.replace("<|", "< |")

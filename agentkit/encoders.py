@@ -61,8 +61,8 @@ class NotesEncoder:
         return np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-12), dtype=np.float32)
 
 
-def load_encoder(name: str, model: "LanguageModel", model_name: str, budget_tokens: int) -> Encoder:
-    """Return the encoder called `name` for a loaded language model.
+def load_encoder(name: str, model: "LanguageModel", tokenizer: str, budget_tokens: int) -> Encoder:
+    """Return the encoder called `name`; `tokenizer` is the fingerprint of the model's own.
 
     Raises:
         UnknownNameError: no encoder has this name.
@@ -70,8 +70,8 @@ def load_encoder(name: str, model: "LanguageModel", model_name: str, budget_toke
     if name == "notes":
         return NotesEncoder(
             tokenize=model.encode,
-            embed_ids=model.embed_ids,
+            embed_ids=lambda ids: model.decoder.embed(ids).float().numpy(),
             budget_tokens=budget_tokens,
-            fingerprint=f"notes/2/{model_name}/{budget_tokens}",
+            fingerprint=f"notes/1/{tokenizer}/{budget_tokens}",
         )
     raise UnknownNameError("encoder", name, ["notes"])

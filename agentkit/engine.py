@@ -16,6 +16,8 @@ from agentkit.plugin_manager import Domain
 from agentkit.types import Encoder, SamplingPlan
 
 if TYPE_CHECKING:
+    import torch
+
     from videoxl2_model.config import PrefillConfig
     from videoxl2_model.model import LanguageModel
 
@@ -62,7 +64,9 @@ class Engine:
 
     @cached_property
     def instruments(self) -> Instruments:
-        return Instruments.load(self.settings.notes.instruments)
+        instruments = Instruments.load(self.settings.notes.instruments)
+        self.domain.register_instruments(instruments.register)
+        return instruments
 
     @property
     def prefill_config(self) -> "PrefillConfig":
@@ -78,9 +82,15 @@ class Engine:
 
     @cached_property
     def weights_fingerprint(self) -> str:
-        """What the KV depends on besides tokens and prompt: the weights and the number type."""
-        manifest = fingerprint(self._model_folder / "manifest.json")
-        return f"{manifest}/{self.settings.prefill.kv_dtype}"
+        """What the KV depends on besides tokens, prompt and settings."""
+        return fingerprint(self._model_folder / "manifest.json")
+
+    @property
+    def kv_dtype(self) -> "torch.dtype":
+        """The number type in which KV is stored."""
+        import torch
+
+        return {"float32": torch.float32, "float16": torch.float16}[self.settings.prefill.kv_dtype]
 
     @property
     def sampling_plan(self) -> SamplingPlan:

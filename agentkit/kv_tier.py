@@ -3,7 +3,7 @@
 Knows the model's cache and the store; knows no frame, no instrument and no question.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -15,26 +15,26 @@ from agentkit_storage.types import Chunk
 from videoxl2_model.config import PrefillConfig
 from videoxl2_model.kv_cache import VideoKV
 from videoxl2_model.model import LanguageModel
-from videoxl2_model.prefill import Prefill, TokenGroup
+from videoxl2_model.prefill import TokenGroup
 
 SYSTEM_PART = -1  # the index under which the store keeps the prompt's own KV
 
 
 @dataclass(frozen=True, slots=True)
 class KVTier:
-    """How a session makes KV and where it keeps it; `making` names the weights and number type."""
+    """How a session makes KV and where it keeps it; `making` names the weights."""
 
     store: Store
     model: LanguageModel
     config: PrefillConfig
     making: str
+    dtype: torch.dtype
     system_prompt: Callable[[StoredVideo], str]
 
     def of(self, video: StoredVideo) -> "StoredKV":
-        """Return one video's KV, as far as the store has it under this prompt and these settings."""
-        prompt = self.system_prompt(video)
-        system = f"<|im_start|>system\n{prompt}<|im_end|>\n<|im_start|>user\n"
-        made = f"{self.making}|{self.config}|{system}"
+        """Return one video's KV under its domain's prompt and these settings."""
+        system = self.system_prompt(video)
+        made = f"{self.making}|{self.dtype}|{self.config}|{system}"
         return StoredKV(self, video.video_id, system, sha256(made.encode()).hexdigest())
 
 
@@ -76,23 +76,26 @@ class StoredKV:
         Raises:
             DamagedChunkError: a stored part does not match its checksum.
         """
-        chunks = self.tier.store.chunks(self.video_id)
-        return self.read_chunks(chunks, wanted)
+        return self.read_chunks(self.tier.store.chunks(self.video_id), wanted)
 
-    def read_chunks(self, chunks: Iterable[Chunk], wanted: Collection[int] | None) -> VideoKV:
+    def read_chunks(self, chunks: Sequence[Chunk], wanted: Collection[int] | None) -> VideoKV:
         """Return the KV of a run of chunks from the first on, read where `wanted` says so."""
-        parts = [
-            (
-                chunk.num_groups,
-                self._part(chunk.index) if wanted is None or chunk.index in wanted else None,
-            )
-            for chunk in chunks
-        ]
-        return VideoKV.from_parts(self._part(SYSTEM_PART), parts)
+        decoder = self.tier.model.decoder
+        parts = (
+            (each.num_groups, self._part(each.index) if self._is_wanted(each, wanted) else None)
+            for each in chunks
+        )
+        return VideoKV.from_parts(
+            self._part(SYSTEM_PART), parts, dtype=decoder.dtype, device=decoder.device
+        )
+
+    @staticmethod
+    def _is_wanted(chunk: Chunk, wanted: Collection[int] | None) -> bool:
+        return wanted is None or chunk.index in wanted
 
     def put(self, index: int, part: Mapping[str, torch.Tensor]) -> None:
         """Store one chunk's KV, or the prompt's under SYSTEM_PART."""
-        arrays = {name: tensor.contiguous().numpy() for name, tensor in part.items()}
+        arrays = {name: tensor.cpu().numpy() for name, tensor in part.items()}
         self.tier.store.put_kv(self.video_id, self.fingerprint, index, arrays)
 
     def _part(self, index: int) -> dict[str, torch.Tensor]:
@@ -109,8 +112,7 @@ class VideoPrefill:
         self._saved = stored.leading()
         self._chunks = self._store.chunks(stored.video_id)
         kv = stored.read_chunks(self._chunks[: self._saved], None) if self._saved else None
-        system_ids = self._model.encode(stored.system)
-        self._prefill = Prefill(self._model.decoder, system_ids, stored.tier.config, kv)
+        self._prefill = self._model.start(stored.system, stored.tier.config, kv)
         self._take(self._chunks[self._saved :])
 
     def add(self, chunk: Chunk) -> None:
@@ -138,8 +140,8 @@ class VideoPrefill:
             if stop > kv.num_groups:
                 return
             if self._saved == 0:
-                self._stored.put(SYSTEM_PART, kv.system_part())
-            self._stored.put(chunk.index, kv.part(chunk.first_group, stop))
+                self._stored.put(SYSTEM_PART, kv.system_part(self._stored.tier.dtype))
+            self._stored.put(chunk.index, kv.part(chunk.first_group, stop, self._stored.tier.dtype))
             self._saved += 1
 
     def _token_group(self, group: GroupRecord) -> TokenGroup:

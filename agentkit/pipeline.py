@@ -14,9 +14,10 @@ from pathlib import Path
 import numpy as np
 
 from agentkit.instruments import Instruments
-from agentkit.kv_tier import KVTier, VideoPrefill
-from agentkit.note_line import searchable
+from agentkit.kv_tier import KVTier
+from agentkit.note_line import notes_of_group, searchable
 from agentkit.plugin_manager import Domain
+from agentkit.retrieval import visual_space
 from agentkit.stages import StageClock
 from agentkit.types import (
     Chunk,
@@ -62,8 +63,8 @@ class Pipeline:
         info = probe(path, allowed_roots=self.allowed_roots)
         plan = plan or self.domain.plan_sampling(info) or self.default_plan
         fingerprint = self.fingerprint(plan)
-        with self.store.ingest_lock(info.video_id):
-            run = _Run(self, info, plan, fingerprint, on_event or (lambda event: None))
+        run = _Run(self, info, plan, fingerprint, on_event or (lambda event: None))
+        with self.store.ingest_lock(info.video_id, run.wait):
             return run.skip() if self._ready(info.video_id, fingerprint) else run.work()
 
     def fingerprint(self, plan: SamplingPlan) -> str:
@@ -78,7 +79,7 @@ class Pipeline:
                 self.instruments.fingerprint,
                 self.encoder.fingerprint,
                 self.embedder.fingerprint,
-                self.domain.fingerprint,
+                ",".join(self.domain.ingest_plugins),
             ]
         )
 
@@ -111,6 +112,10 @@ class _Run:
         self._on_event = on_event
         self._clock = StageClock()
         self._chunks_expected = 0
+
+    def wait(self, waited_s: float) -> None:
+        """Tell that another process is at work on this very video."""
+        self._tell("stage", stage="waiting", message="another process ingests this video")
 
     def skip(self) -> StoredVideo:
         """Return what is stored, its KV completed where it is of other settings or was dropped."""
@@ -235,6 +240,7 @@ class _Run:
             ),
             segments=segments,
             visual=visual,
+            visual_space=visual_space(self._pipeline.encoder.name),
         )
 
     def _sound_end_s(self, chunk: Chunk) -> float:
@@ -248,7 +254,7 @@ class _Run:
         """Encode group by group; the first of a chunk stands alone, so that any chunk may."""
         tokens, before = [], None
         for batch, seen in groups:
-            notes = [*seen, *_within(others, float(batch.times_s[0]), batch.end_s)]
+            notes = notes_of_group([*seen, *others], batch)
             with self._clock.stage("encode"):
                 tokens.append(self._pipeline.encoder.encode(batch, notes, before))
             before = notes
@@ -267,7 +273,6 @@ class _Run:
         chunks = self._store.num_chunks(video_id)
         self._store.update_video(
             video_id,
-            chunks=chunks,
             state="ready",
             instruments=self._pipeline.instruments.names,
             missing=self._pipeline.instruments.missing,
@@ -298,15 +303,6 @@ class _Run:
                 message=message,
             )
         )
-
-
-def _within(notes: Sequence[Note], start_s: float, end_s: float) -> list[Note]:
-    """Return the notes that overlap a span; one without length counts where it stands."""
-    return [
-        note
-        for note in notes
-        if note.start_s < end_s and (note.end_s > start_s or note.start_s >= start_s)
-    ]
 
 
 def _stored_group(index: int, group: GroupTokens) -> GroupRecord:

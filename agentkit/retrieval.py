@@ -7,12 +7,19 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from agentkit.note_line import searchable
 from agentkit.terms import content_terms, overlap
 from agentkit.types import ChunkHit, Embedder
 from agentkit_storage import Hit, Store
 
 # Reciprocal rank fusion's usual constant (Cormack, Clarke and Buettcher, SIGIR 2009).
 RRF_CONSTANT = 60
+TEXT_SPACE = "text"
+
+
+def visual_space(encoder: str) -> str:
+    """Return the space of an encoder's pooled chunk vectors; those of two encoders never meet."""
+    return f"visual-{encoder}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +60,7 @@ class Retrieval:
     def __init__(self, store: Store, embedder: Embedder, config: RetrievalConfig) -> None:
         self._store = store
         self._embedder = embedder
+        store.use_space(TEXT_SPACE, embedder.fingerprint, embedder.size)
         self._config = config
 
     def passages(self, text: str, video_ids: Sequence[str] = ()) -> list[Passage]:
@@ -60,7 +68,7 @@ class Retrieval:
         terms = content_terms(text)
         vector = self._embedder.embed([text])[0]
         wanted = list(video_ids) or None
-        near = self._store.search_vectors("text", vector, self._config.pool, wanted)
+        near = self._store.search_vectors(TEXT_SPACE, vector, self._config.pool, wanted)
         exact = (
             self._store.search_words(" ".join(terms), self._config.pool, wanted) if terms else []
         )
@@ -89,9 +97,31 @@ class Retrieval:
 
     def of_chunk(self, video_id: str, index: int) -> list[Passage]:
         """Return all passages of one chunk, as near as can be, for a question about the whole."""
+        chunk = self._store.chunks(video_id)[index]
+        notes = searchable(self._store.notes(video_id, chunk.start_s, chunk.end_s))
         return [
-            Passage(*_key(hit), near=0.0, words=0.0, score=1.0)
-            for hit in self._store.segments(video_id, index)
+            Passage(video_id, index, n.start_s, n.end_s, n.kind, n.text, 0.0, 0.0, 1.0)
+            for n in notes
+        ]
+
+    def similar(self, video_id: str, at_s: float, encoder: str, k: int) -> list[ChunkHit]:
+        """Return the chunks whose pooled vector is nearest to that of the chunk at a time."""
+        chunks = self._store.chunks(video_id)
+        here = next((c for c in chunks if c.start_s <= at_s < c.end_s), chunks[-1])
+        space = visual_space(encoder)
+        vector = self._store.chunk_vector(video_id, here.index, space)
+        if vector is None:
+            return []
+        hits = self._store.search_vectors(space, vector, k + 1)
+        others = [h for h in hits if (h.video_id, h.chunk_index) != (video_id, here.index)]
+        return [
+            ChunkHit(
+                self._store.chunks(hit.video_id)[hit.chunk_index],
+                round(hit.score, 4),
+                "like the chunk asked about",
+                (hit.start_s, hit.end_s),
+            )
+            for hit in others[:k]
         ]
 
     def _near_enough(self, passage: Passage) -> bool:

@@ -5,7 +5,8 @@ with Session.open() as session:
     print(session.ask("When was the first goal?", video).text)
 """
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -107,7 +108,7 @@ class Session:
         """Return the chunks most like the one at a time, over all videos, itself left out."""
         stored = self.video(video)
         check_range(stored.duration_s, at_s, at_s)
-        return self._retrieval.similar(stored.video_id, at_s, k)
+        return self._retrieval.similar(stored.video_id, at_s, self._engine.choice.name, k)
 
     def videos(self) -> list[StoredVideo]:
         """Return everything in the store."""
@@ -126,8 +127,8 @@ class Session:
     ) -> list[Note]:
         """Return what was noted between two times."""
         video = self.video(name)
-        start_s, end_s = check_range(video.duration_s, start_s, end_s)
-        return self._store.notes(video.video_id, start_s, end_s)
+        check_range(video.duration_s, start_s, end_s)
+        return self._store.notes(video.video_id, start_s, math.inf if end_s is None else end_s)
 
     def frames(self, name: VideoName, times_s: Sequence[float]) -> list[NDArray[np.uint8]]:
         """Return the frames shown at these times, each [H, W, 3] RGB, from the file itself.
@@ -172,13 +173,19 @@ class Session:
             engine.model,
             engine.prefill_config,
             engine.weights_fingerprint,
+            engine.kv_dtype,
             self._domain.system_prompt,
         )
 
     @cached_property
     def _asking(self) -> Asking:
         return Asking(
-            self._settings.ask, self._kv, self._retrieval, self._domain, self._engine.name
+            self._settings.ask,
+            self._kv,
+            self._retrieval,
+            self._domain,
+            self._engine.name,
+            CHUNK_GROUPS,
         )
 
     @cached_property
