@@ -1,5 +1,6 @@
 """`ask`, `chat` and `search`: answers on stdout, what they rest on beside them."""
 
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
@@ -92,7 +93,7 @@ def search(
 def _next_question() -> str | None:
     """Return the next line, None at the end of the conversation."""
     try:
-        line = input("> ").strip()
+        line = input("> " if sys.stdin.isatty() else "").strip()
     except EOFError:
         typer.echo()
         return None

@@ -130,7 +130,9 @@ def _progress() -> Iterator[Callable[["PullProgress"], None]]:
 
     columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
     words = TextColumn("{task.description}", markup=False)
-    with Progress(words, *columns, console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    off = not console.is_terminal
+    with Progress(words, *columns, console=console, transient=True, disable=off) as bar:
         tasks: dict[tuple[str, str], TaskID] = {}
 
         def report(state: "PullProgress") -> None:

@@ -1,5 +1,6 @@
 """The options that every command takes, before its name or after it."""
 
+import copy
 import functools
 import inspect
 import logging
@@ -118,9 +119,9 @@ def _show_signature(run: Callable[..., None], parameters: list[inspect.Parameter
 
 def _hidden(parameter: inspect.Parameter) -> inspect.Parameter:
     """Return a common option as a subcommand takes it: there, but not listed again."""
-    kind, shown = parameter.annotation.__origin__, parameter.annotation.__metadata__[0]
-    hidden = typer.Option(*shown.param_decls, count=shown.count, hidden=True)
-    return parameter.replace(annotation=Annotated[kind, hidden])
+    hidden = copy.copy(parameter.annotation.__metadata__[0])
+    hidden.hidden = True
+    return parameter.replace(annotation=Annotated[parameter.annotation.__origin__, hidden])
 
 
 class _ToStderr(logging.Handler):
