@@ -13,7 +13,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -133,11 +134,15 @@ class PeakMemory:
     ) -> None:
         self._stop.set()
         self._watch.join()
+        self.look()
+
+    def look(self) -> None:
+        """Take in what is resident right now."""
         self.peak_bytes = max(self.peak_bytes, tree_rss_bytes())
 
     def _run(self) -> None:
         while not self._stop.wait(self._step_s):
-            self.peak_bytes = max(self.peak_bytes, tree_rss_bytes())
+            self.look()
 
 
 def tree_rss_bytes() -> int:
@@ -207,6 +212,30 @@ def commit() -> str:
     words = ["git", "describe", "--always", "--dirty=+", "--exclude=*"]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
     return done.stdout.strip() or "unknown"
+
+
+def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay settings over settings, section by section."""
+    out = dict(below)
+    for name, value in above.items():
+        section = isinstance(value, Mapping) and isinstance(out.get(name), Mapping)
+        out[name] = merged(out[name], value) if section else value
+    return out
+
+
+def parse_overrides(given: Sequence[str]) -> dict[str, Any]:
+    """Return {"ask": {"k": 6}} for ["ask.k=6"]; what is no TOML value is text."""
+    out: dict[str, Any] = {}
+    for entry in given:
+        name, _, text = entry.partition("=")
+        try:
+            value = tomllib.loads(f"x = {text}")["x"]
+        except tomllib.TOMLDecodeError:
+            value = text
+        for part in reversed(name.strip().split(".")):
+            value = {part: value}
+        out = merged(out, value)
+    return out
 
 
 def write_results(

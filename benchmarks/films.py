@@ -18,7 +18,7 @@ import av
 import numpy as np
 from common import bench_dir, clip
 from numpy.typing import NDArray
-from PIL import ImageOps
+from PIL import Image, ImageOps
 from scenes import SCENES, Picture
 
 CLIPS = (
@@ -153,8 +153,9 @@ def _ticks(path: Path, fps: int) -> int:
     """Return how many pictures a clip gets: the last one begins before the clip's end."""
     with av.open(str(path)) as source:
         stream = source.streams.video[0]
-        times = [float(p.pts * stream.time_base) for p in source.demux(stream) if p.pts is not None]
-    return math.floor((max(times) - min(times)) * fps) + 1
+        pts = [packet.pts for packet in source.demux(stream) if packet.pts is not None]
+        length = (max(pts) - min(pts)) * (stream.time_base or Fraction(1))
+    return math.floor(length * fps) + 1
 
 
 def clip_pictures(path: Path, plan: FilmPlan, ticks: int) -> Iterator[Picture]:
@@ -176,7 +177,8 @@ def clip_pictures(path: Path, plan: FilmPlan, ticks: int) -> Iterator[Picture]:
 
 def fitted(frame: av.VideoFrame, plan: FilmPlan) -> Picture:
     """Return the picture inside the film's frame, black beside it."""
-    return np.asarray(ImageOps.pad(frame.to_image(), (plan.width_px, plan.height_px)))
+    picture = Image.fromarray(frame.to_ndarray(format="rgb24"))
+    return np.asarray(ImageOps.pad(picture, (plan.width_px, plan.height_px)))
 
 
 def clip_sound(path: Path) -> Sound:
