@@ -8,7 +8,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
 from typing import Protocol, cast
+
+import numpy as np
 
 from agentkit.errors import UnknownNameError, UsageError
 from agentkit.instruments.weights import InstrumentMissingError
@@ -28,6 +32,19 @@ _LOADERS: Mapping[str, str] = {
     "ocr": "agentkit.instruments.ocr:load_ocr",
     "speech": "agentkit.instruments.speech:load_speech",
 }
+
+_NO_VIDEO = VideoInfo(
+    video_id="",
+    path=Path(),
+    duration_s=1.0,
+    size_px=(64, 48),
+    rotation_deg=0,
+    time_base=Fraction(1, 1),
+    frames_in_file=1,
+    frames_per_s=1.0,
+    has_sound=False,
+    codec="",
+)
 
 AnyInstrument = Instrument | SoundInstrument
 
@@ -148,6 +165,15 @@ class Instruments:
                     notes += cast(SoundInstrument, one).listen(video, progress)
         return sorted(notes, key=lambda note: (note.start_s, note.end_s))
 
+    def prepare(self) -> None:
+        """Build every network now, not at its first use; what cannot be built is in `missing`."""
+        self.start(_NO_VIDEO)
+        self.observe(_no_frames(), True)
+        for one in self._loaded:
+            if hasattr(one, "prepare"):
+                with self._guard(one.name, "while loading"):
+                    one.prepare()
+
     @contextmanager
     def _guard(self, name: str, when: str) -> Iterator[None]:
         """Time one instrument's work; leave the instrument out where it fails."""
@@ -160,6 +186,13 @@ class Instruments:
         finally:
             spent = time.perf_counter() - began
             self.seconds[name] = self.seconds.get(name, 0.0) + spent
+
+
+def _no_frames() -> FrameBatch:
+    """Return one black picture, for the networks to be built on."""
+    width_px, height_px = _NO_VIDEO.size_px
+    images = np.zeros((1, height_px, width_px, 3), dtype=np.uint8)
+    return FrameBatch(0, images, np.zeros(1), 1.0)
 
 
 def _loader(name: str) -> Callable[[int], AnyInstrument]:

@@ -67,6 +67,10 @@ class Speech:
 
         return self.transcribe(audio(video), video.duration_s, progress)
 
+    def prepare(self) -> None:
+        """Load the model now, not with the first sound."""
+        self._model()
+
     def transcribe(
         self, blocks: Iterable[Block], duration_s: float, progress: Callable[[float], None]
     ) -> list[Note]:
