@@ -123,7 +123,7 @@ class Settings(_Strict):
 
     store: FolderOrUrl = Field(
         default_factory=lambda: home() / "store",
-        description="a folder or a database URL; default `AGENTKIT_HOME/store`",
+        description="the folder of the store; default `AGENTKIT_HOME/store`",
     )
     domain: str = Field(
         default="general", description="the plugin that speaks for this kind of video"
@@ -266,6 +266,8 @@ def _kind(annotation: Any) -> str:
     parts = [part for part in get_args(annotation) if part not in (type(None), Ellipsis)]
     if all(isinstance(part, str) for part in parts):
         return " or ".join(f'"{part}"' for part in parts)
+    if parts[:2] == [Path, str]:
+        return "path"
     inner = " or ".join(_kind(part) for part in parts if isinstance(part, type) or get_args(part))
     return f"list of {inner}" if getattr(annotation, "__origin__", None) is tuple else inner
 

@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import re
 import shutil
 import sys
 from collections.abc import Iterator
@@ -51,11 +52,7 @@ def checks(settings: Settings) -> list[Check]:
 
 
 def _python() -> Check:
-    version = ".".join(str(part) for part in sys.version_info[:3])
-    new_enough = sys.version_info >= (3, 11)
-    return Check(
-        "python", new_enough, version, "" if new_enough else "install Python 3.11 or newer"
-    )
+    return Check("python", True, ".".join(str(part) for part in sys.version_info[:3]))
 
 
 def _torch() -> Check:
@@ -129,19 +126,16 @@ def _store(settings: Settings) -> Check:
         with Store.open(settings.store) as store:
             videos = store.videos()
     except (StoreError, OSError) as error:
-        return Check("store", False, f"{where}: {error}", "see docs/cli.md, Settings, `store`")
+        reason = str(error).replace(str(settings.store), where)
+        return Check("store", False, reason, "name another folder with --store or AGENTKIT_STORE")
     half_done = sum(video.state != "ready" for video in videos)
     state = f", {half_done} of them not finished" if half_done else ""
     return Check("store", True, f"{where}; {len(videos)} videos{state}")
 
 
 def _shown(store: Path | str) -> str:
-    """Return the store as it may be shown: a URL without its password."""
-    if isinstance(store, Path):
-        return str(store)
-    from sqlalchemy.engine import make_url
-
-    return make_url(store).render_as_string(hide_password=True)
+    """Return the store as it may be shown: a URL without who logs in, and how."""
+    return re.sub(r"//[^/@]*@", "//***@", str(store)) if isinstance(store, str) else str(store)
 
 
 def _plugins(settings: Settings) -> Iterator[Check]:

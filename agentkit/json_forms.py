@@ -1,9 +1,15 @@
-"""The stable JSON of answers, hits, videos and ingest events. docs/cli.md documents each key."""
+"""The stable JSON: one function a form, and for each the keys with what they mean.
 
-from dataclasses import asdict
+The keys and their meanings are printed into docs/cli.md. A key is added, never renamed or removed.
+"""
+
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from agentkit.doctor import Check
+    from agentkit.models import ModelSpec
+    from agentkit.plugin_manager import PluginState
     from agentkit.types import (
         Answer,
         ChunkHit,
@@ -14,25 +20,93 @@ if TYPE_CHECKING:
     )
 
 Form = dict[str, Any]
+Keys = dict[str, str]
 
-ANSWER_KEYS = ("text", "citations", "coverage", "question", "supported")
-CITATION_KEYS = ("video_id", "start_s", "end_s", "why", "frame_s")
-COVERAGE_KEYS = (
-    "engine",
-    "frames_seen",
-    "frames_in_file",
-    "step_s",
-    "dense_chunks",
-    "chunks",
-    "tokens",
-    "instruments",
-    "missing",
-    "seconds",
-    "tier",
-)
-HIT_KEYS = ("video_id", "start_s", "end_s", "score", "why")
-VIDEO_KEYS = ("video_id", "path", "duration_s", "chunks", "state", "tiers")
-EVENT_KEYS = ("event", "video_id", "chunk", "of", "seconds", "path", "message")
+ANSWER: Keys = {
+    "text": "the answer",
+    "citations": "where it comes from, a list; at most `ask.max_citations`",
+    "coverage": "what the answer rests on",
+    "question": "the question, as it was asked",
+    "supported": "true: the evidence carries the answer; false: it does not; null: not judged",
+}
+CITATION: Keys = {
+    "video_id": "SHA-256 of the video's content",
+    "start_s": "where it begins, in seconds from the start of the video",
+    "end_s": "where it ends",
+    "why": "the words that carry the answer, for people",
+    "frame_s": "the time of the frame that shows it best, or null",
+}
+COVERAGE: Keys = {
+    "engine": "the encoder and the language model, and why these",
+    "frames_seen": "frames that were looked at",
+    "frames_in_file": "frames that there are",
+    "step_s": "mean distance between frames looked at, in seconds",
+    "dense_chunks": "indices of the chunks that were read whole for this answer",
+    "chunks": "chunks of the video",
+    "tokens": "positions that the language model read",
+    "instruments": "what looked and listened",
+    "missing": "what did not, each with its reason",
+    "seconds": "time spent, by stage",
+    "tier": "what the answer was read from: `kv`, `tokens` or `frames`",
+}
+HIT: Keys = {
+    "video_id": "SHA-256 of the video's content",
+    "start_s": "where the chunk begins, in seconds",
+    "end_s": "where it ends",
+    "score": "how near it is; compare within one search only",
+    "why": "the text that matched",
+}
+VIDEO: Keys = {
+    "video_id": "SHA-256 of the content",
+    "path": "where the file was when it was ingested last",
+    "duration_s": "its length in seconds",
+    "chunks": "chunks in the store",
+    "state": "`ingesting` until the last chunk is in, then `ready`",
+    "tiers": "what is kept of it: `notes`, `vectors`, `tokens`, `kv`",
+}
+WHOLE_VIDEO: Keys = VIDEO | {
+    "frames_in_file": "frames that there are",
+    "frames_seen": "frames that were looked at",
+    "step_s": "mean distance between frames looked at, in seconds",
+    "title": "the title in the file's metadata",
+    "width_px": "width as shown",
+    "height_px": "height as shown",
+    "has_sound": "whether there is a sound track",
+    "instruments": "what looked and listened",
+    "missing": "what did not, each with its reason",
+    "warnings": "what was wrong with the file",
+}
+EVENT: Keys = {
+    "event": "`start`, `chunk`, `done`, `skip` (in the store already) or `error`",
+    "video_id": "SHA-256 of the content; empty where the file could not be read",
+    "chunk": "chunks finished",
+    "of": "chunks expected",
+    "seconds": "since the start",
+    "path": "the file",
+    "message": "the error, or a remark",
+}
+REMOVED: Keys = {"removed": "SHA-256 of the content of the video that was removed"}
+PLUGIN: Keys = {
+    "name": "the domain's name",
+    "distribution": "the distribution and its version",
+    "hooks": "the hooks that it answers",
+    "error": "why it cannot be used; empty where it can",
+}
+MODEL: Keys = {
+    "name": "what `pull`, `path` and `verify` call it",
+    "use": "what it is for",
+    "nbytes": "bytes to fetch; 0 where only the hub knows",
+    "licence": "its licence",
+    "source": "its official place",
+    "default": "whether the embedded default needs it",
+    "available": "whether it is here",
+}
+CHECK: Keys = {
+    "name": "what was looked at",
+    "ok": "true, false, or null for what may well be missing",
+    "detail": "what was found",
+    "remedy": "what to do about it; may be empty",
+}
 
 
 def answer(value: "Answer") -> Form:
@@ -47,12 +121,11 @@ def answer(value: "Answer") -> Form:
 
 
 def citation(value: "Citation") -> Form:
-    return _picked(value, CITATION_KEYS)
+    return _picked(value, CITATION)
 
 
 def coverage(value: "Coverage") -> Form:
-    form = {key: getattr(value, key) for key in COVERAGE_KEYS}
-    return form | {"seconds": dict(value.seconds)}
+    return _picked(value, COVERAGE) | {"seconds": dict(value.seconds)}
 
 
 def hit(value: "ChunkHit") -> Form:
@@ -69,18 +142,31 @@ def hit(value: "ChunkHit") -> Form:
 
 def video(value: "StoredVideo") -> Form:
     """Return one of the videos that `videos list --json` prints."""
-    return _picked(value, VIDEO_KEYS)
+    return _picked(value, VIDEO)
 
 
 def whole_video(value: "StoredVideo") -> Form:
-    """Return what `videos show --json` prints: everything the store says of a video."""
-    return asdict(value)
+    """Return what `videos show --json` prints: everything that the store says of a video."""
+    return _picked(value, WHOLE_VIDEO)
 
 
 def event(value: "IngestEvent") -> Form:
     """Return one line of `ingest --json`."""
-    return _picked(value, EVENT_KEYS)
+    return _picked(value, EVENT)
 
 
-def _picked(value: object, keys: tuple[str, ...]) -> Form:
+def plugin(value: "PluginState") -> Form:
+    return _picked(value, PLUGIN)
+
+
+def model(value: "ModelSpec", available: bool) -> Form:
+    """Return one of the models that `models list --json` prints."""
+    return _picked(value, [key for key in MODEL if key != "available"]) | {"available": available}
+
+
+def check(value: "Check") -> Form:
+    return _picked(value, CHECK)
+
+
+def _picked(value: object, keys: Iterable[str]) -> Form:
     return {key: getattr(value, key) for key in keys}

@@ -37,7 +37,7 @@ def add_to(app: typer.Typer) -> None:
 
 def ingest(
     options: Options,
-    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Files and folders.")],
+    paths: Annotated[list[str], typer.Argument(metavar="PATH", help="Files and folders.")],
     fps: Annotated[
         float | None, typer.Option("--fps", metavar="F", help="Frames to look at per second.")
     ] = None,

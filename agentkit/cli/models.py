@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from agentkit import json_forms
 from agentkit.cli import show
 from agentkit.cli.groups import Group
 from agentkit.cli.options import Options, takes_common
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from agentkit.models import ModelSpec, PullProgress
 
 Json = Annotated[bool, typer.Option("--json", help="Print one object, as documented.")]
-Names = Annotated[list[str] | None, typer.Argument(metavar="[NAME]...")]
+Names = Annotated[list[str] | None, typer.Argument(metavar="NAME")]
 HEAD = ("NAME", "SIZE", "HERE", "FOR", "LICENCE")
 
 models = typer.Typer(cls=Group, rich_markup_mode=None, help="Weights: list, pull, path, verify.")
@@ -64,7 +65,7 @@ def pull(
 @models.command()
 @takes_common()
 def path(
-    options: Options, name: Annotated[str | None, typer.Argument(metavar="[NAME]")] = None
+    options: Options, name: Annotated[str | None, typer.Argument(metavar="NAME")] = None
 ) -> None:
     """Print the folder of a model, or of all of them."""
     from agentkit import models as weights
@@ -76,7 +77,10 @@ def path(
 @models.command()
 @takes_common()
 def verify(options: Options, names: Names = None) -> None:
-    """Read every byte and compare it with what it should be; without a name all that is here."""
+    """Read every byte and compare.
+
+    Without a name all that is here; exits with 1 if a file is not what it should be.
+    """
     from agentkit import models as weights
 
     chosen = names or [m.name for m in weights.catalogue() if weights.available(m.name)]
@@ -98,14 +102,9 @@ def _list(as_json: bool) -> None:
 
     rows = [(model, weights.available(model.name)) for model in weights.catalogue()]
     if as_json:
-        show.as_json({"models": [_form(model, here) for model, here in rows]})
+        show.as_json({"models": [json_forms.model(model, here) for model, here in rows]})
     else:
         show.table(HEAD, [_row(model, here) for model, here in rows])
-
-
-def _form(model: "ModelSpec", here: bool) -> dict[str, object]:
-    names = ("name", "use", "nbytes", "licence", "source", "default")
-    return {name: getattr(model, name) for name in names} | {"available": here}
 
 
 def _row(model: "ModelSpec", here: bool) -> tuple[str, ...]:

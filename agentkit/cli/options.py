@@ -65,7 +65,7 @@ def common(
     ] = None,
     store: Annotated[
         str | None,
-        typer.Option("--store", metavar="FOLDER_OR_URL", help="Where the store of videos is."),
+        typer.Option("--store", metavar="FOLDER", help="Where the store of videos is."),
     ] = None,
     verbose: Annotated[
         int,

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from agentkit import json_forms
 from agentkit.cli import show
 from agentkit.cli.groups import Group
 from agentkit.cli.options import Options, takes_common
@@ -29,7 +30,7 @@ def default(options: Options, context: typer.Context) -> None:
 @plugins.command("list")
 @takes_common()
 def list_(options: Options, as_json: Json = False) -> None:
-    """List the installed plugins, the hooks each answers, and what is wrong with it."""
+    """List the installed plugins, their hooks and errors."""
     _list(options, as_json)
 
 
@@ -38,13 +39,11 @@ def doctor(options: Options, as_json: Json = False) -> None:
 
     Models, instruments, store, plugins, room on the disk. Exits with 1 if something needed fails.
     """
-    from dataclasses import asdict
-
     from agentkit.doctor import checks
 
     found = checks(options.settings())
     if as_json:
-        show.as_json({"checks": [asdict(check) for check in found]})
+        show.as_json({"checks": [json_forms.check(check) for check in found]})
     else:
         show.table(
             ("", "CHECK", "FOUND"),
@@ -59,13 +58,11 @@ def _found(detail: str, remedy: str) -> str:
 
 
 def _list(options: Options, as_json: bool) -> None:
-    from dataclasses import asdict
-
     from agentkit.plugin_manager import plugin_states
 
     states = [] if options.settings().disable_plugins else plugin_states()
     if as_json:
-        show.as_json({"plugins": [asdict(state) for state in states]})
+        show.as_json({"plugins": [json_forms.plugin(state) for state in states]})
     elif states:
         rows = [(s.name, s.distribution, s.error or ", ".join(s.hooks)) for s in states]
         show.table(("DOMAIN", "FROM", "HOOKS"), [tuple(map(show.printable, row)) for row in rows])
