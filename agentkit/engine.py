@@ -1,6 +1,7 @@
 """What a session runs on, each part loaded when first needed: nothing is read twice, or in vain."""
 
 import logging
+import os
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
@@ -53,7 +54,7 @@ class Engine:
 
     @cached_property
     def encoder(self) -> Encoder:
-        tokenizer = fingerprint(self._model_folder / "tokenizer.json")
+        tokenizer = sha256((self._model_folder / "tokenizer.json").read_bytes()).hexdigest()[:16]
         return load_encoder(
             self.choice.name, self.model, tokenizer, self.settings.notes.budget_tokens
         )
@@ -83,7 +84,7 @@ class Engine:
     @cached_property
     def weights_fingerprint(self) -> str:
         """What the KV depends on besides tokens, prompt and settings."""
-        return fingerprint(self._model_folder / "manifest.json")
+        return weights_fingerprint(self._model_folder)
 
     @property
     def kv_dtype(self) -> "torch.dtype":
@@ -100,9 +101,16 @@ class Engine:
 
     @property
     def _model_folder(self) -> Path:
-        return models.path(self.settings.language_model)
+        """A model of the catalogue, or a folder that somebody names."""
+        name = self.settings.language_model
+        return Path(name).expanduser() if os.sep in name else models.path(name)
 
 
-def fingerprint(path: Path) -> str:
-    """Return the first 16 hexadecimal digits of a file's SHA-256."""
-    return sha256(path.read_bytes()).hexdigest()[:16]
+def weights_fingerprint(folder: Path) -> str:
+    """Return what tells these weights from others: the manifest's hashes, else names and stamps."""
+    manifest = folder / "manifest.json"
+    if manifest.is_file():
+        return sha256(manifest.read_bytes()).hexdigest()[:16]
+    files = [folder / "config.json", *sorted(folder.glob("*.safetensors"))]
+    stamps = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    return sha256(repr(stamps).encode()).hexdigest()[:16]

@@ -1,0 +1,235 @@
+"""A session from file to answer on tiny parts: what is kept, what is done again, what survives."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from agentkit import Session
+from agentkit.errors import StaleVideoError, UsageError, VideoError
+from agentkit.testing import make_video
+from agentkit.types import IngestEvent, SamplingPlan
+from agentkit_storage.errors import DamagedChunkError, UnknownVideoError
+
+OpenSession = Callable[..., Session]
+
+# An ingest in a process of its own, so that a fault point of the store may kill it.
+INGEST = """
+import importlib.util, sys
+from pathlib import Path
+spec = importlib.util.spec_from_file_location("parts", sys.argv[1])
+parts = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(parts)
+from agentkit import Session
+from agentkit.engine import Engine
+Engine.embedder = parts.WordEmbedder()
+with Session.open(parts.tiny_settings(Path(sys.argv[2]), Path(sys.argv[3]))) as session:
+    session.ingest(sys.argv[4])
+"""
+
+
+def stored_kv(session: Session, video_id: str) -> dict[int, dict[str, np.ndarray]]:
+    """Return all stored KV of a video, by chunk."""
+    store, kv = session._store, session._kv.of(session.video(video_id))
+    indices = store.kv_indices(video_id, kv.fingerprint)
+    return {i: dict(store.kv(video_id, kv.fingerprint, i)) for i in indices}
+
+
+def test_ingest_tells_what_it_did(open_session: OpenSession, long_clip: Path) -> None:
+    events: list[IngestEvent] = []
+    video = open_session().ingest(long_clip, on_event=events.append)
+    assert (video.state, video.chunks, video.frames_seen) == ("ready", 5, 70)
+    assert video.tiers == ("notes", "vectors", "tokens", "kv")
+    done = [(e.event, e.chunk, e.of) for e in events if e.event != "stage"]
+    assert done == [("start", 0, 5), *[("chunk", i, 5) for i in range(1, 6)], ("done", 5, 5)]
+
+
+def test_same_content_is_ingested_once(
+    open_session: OpenSession, long_clip: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy.mp4"
+    copy.write_bytes(long_clip.read_bytes())
+    session, events = open_session(), []
+    first = session.ingest(long_clip)
+    again = session.ingest(copy, on_event=events.append)
+    assert again.video_id == first.video_id
+    assert [event.event for event in events] == ["skip"]
+    assert len(session.videos()) == 1
+
+
+def test_other_settings_make_it_anew(open_session: OpenSession, long_clip: Path) -> None:
+    session = open_session()
+    session.ingest(long_clip)
+    again = session.ingest(long_clip, SamplingPlan(fps=0.5))
+    assert (again.frames_seen, again.chunks, again.state) == (35, 3, "ready")
+
+
+def test_second_question_decodes_and_encodes_nothing(
+    open_session: OpenSession, long_clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = open_session()
+    video = session.ingest(long_clip)
+    session.ask("Is there a cut?", video)
+    calls: list[str] = []
+    for module, name in (
+        ("agentkit.pipeline", "probe"),
+        ("agentkit.pipeline", "sample"),
+        ("agentkit.video", "open_container"),
+        ("agentkit.encoders.NotesEncoder", "encode"),
+        ("videoxl2_model.prefill.Prefill", "add"),
+    ):
+        monkeypatch.setattr(f"{module}.{name}", lambda *a, _n=name, **k: calls.append(_n))
+    answer = session.ask("Is there much motion?", video)
+    assert calls == []
+    assert answer.coverage.tier == "kv"
+    assert "generate" in answer.coverage.seconds
+
+
+@pytest.mark.parametrize("context", ["dense", "bilevel", "retrieval"])
+@pytest.mark.parametrize("sparse", ["pooled", "time_only", "left_out"])
+def test_every_context_answers_with_citations_inside_the_video(
+    open_session: OpenSession, long_clip: Path, context: str, sparse: str
+) -> None:
+    ask = {"context": context, "sparse": sparse, "k": 2, "max_new_tokens": 4, "min_score": 0.2}
+    session = open_session(ask=ask)
+    video = session.ingest(long_clip)
+    pieces: list[str] = []
+    answer = session.ask("Is there a cut?", video, on_text=pieces.append)
+    assert "".join(pieces).strip() == answer.text
+    assert 0 < len(answer.citations) <= 3
+    for cite in answer.citations:
+        assert 0 <= cite.start_s < cite.end_s <= video.duration_s
+        assert cite.end_s - cite.start_s <= 32
+    expected = 5 if context == "dense" else 2
+    assert len(answer.coverage.dense_chunks) == expected
+
+
+def test_killed_ingest_goes_on_and_gives_the_same_store(
+    open_session: OpenSession, long_clip: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    """After SIGKILL at the third chunk's commit: equal notes and tokens, KV within 1e-5."""
+    store = tmp_path / "killed"
+    command = [sys.executable, "-c", INGEST, str(Path(__file__).parent / "conftest.py")]
+    command += [str(store), str(tiny_model), str(long_clip)]
+    environment = {**os.environ, "AGENTKIT_HOME": str(tmp_path / "home")}
+    fault = {"AGENTKIT_STORE_FAULT": "chunk.commit:3"}
+    killed = subprocess.run(command, env=environment | fault, check=False, capture_output=True)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    events: list[IngestEvent] = []
+    resumed, whole = open_session(store), open_session(tmp_path / "whole")
+    assert 0 < resumed.videos()[0].chunks < 5
+    video = resumed.ingest(long_clip, on_event=events.append)
+    assert events[0].event == "start" and events[0].chunk > 0
+    whole.ingest(long_clip)
+    assert resumed._store.digest(video.video_id) == whole._store.digest(video.video_id)
+    one, other = stored_kv(resumed, video.video_id), stored_kv(whole, video.video_id)
+    assert one.keys() == other.keys() == {-1, 0, 1, 2, 3, 4}
+    for index, part in one.items():
+        assert part.keys() == other[index].keys()
+        for name, array in part.items():
+            np.testing.assert_allclose(array, other[index][name], atol=1e-5, rtol=0)
+
+
+def test_dropped_kv_is_made_again_from_tokens(open_session: OpenSession, long_clip: Path) -> None:
+    session = open_session()
+    video = session.ingest(long_clip)
+    before = session.ask("Is there a cut?", video)
+    session._store.drop_kv(video.video_id)
+    after = session.ask("Is there a cut?", video)
+    assert (before.coverage.tier, after.coverage.tier) == ("kv", "tokens")
+    assert after.text == before.text
+    assert session.ask("Is there a cut?", video).coverage.tier == "kv"
+
+
+def test_damaged_kv_is_an_error_that_names_video_and_time(
+    open_session: OpenSession, long_clip: Path
+) -> None:
+    session = open_session(ask={"context": "dense", "max_new_tokens": 4, "min_score": 0.2})
+    video = session.ingest(long_clip)
+    blobs = sorted((Path(session._settings.store) / "blobs").rglob("*"), key=lambda p: p.name)
+    for blob in (path for path in blobs if path.is_file()):
+        data = bytearray(blob.read_bytes())
+        data[-5] ^= 1
+        blob.write_bytes(data)
+    with pytest.raises(DamagedChunkError, match=video.video_id[:8]):
+        session.ask("Is there a cut?", video)
+
+
+def test_nothing_found_is_said_and_not_supported(
+    open_session: OpenSession, long_clip: Path
+) -> None:
+    session = open_session()
+    video = session.ingest(long_clip)
+    answer = session.ask("Where is the submarine?", video)
+    assert answer.supported is False and answer.citations == ()
+    assert "Nothing in the notes of this video supports an answer" in answer.text
+    assert session.search("submarine") == []
+
+
+def test_search_finds_the_chunks_with_a_cut(open_session: OpenSession, long_clip: Path) -> None:
+    session = open_session()
+    video = session.ingest(long_clip)
+    hits = session.search("cut", k=3)
+    assert hits and all(hit.chunk.video_id == video.video_id for hit in hits)
+    cuts_s = [note.start_s for note in session.notes(video) if note.kind == "shot"]
+    assert cuts_s == [9.0 * i for i in range(1, 8)]
+    assert all(any(h.span_s[0] <= s <= h.span_s[1] for s in cuts_s) for h in hits)
+
+
+def test_similar_chunks_leave_out_the_one_asked_about(
+    open_session: OpenSession, long_clip: Path
+) -> None:
+    session = open_session()
+    video = session.ingest(long_clip)
+    hits = session.similar(video, 20.0, k=10)
+    assert sorted(hit.chunk.index for hit in hits) == [0, 2, 3, 4]
+
+
+def test_of_several_videos_the_one_with_evidence_answers(
+    open_session: OpenSession, long_clip: Path, tmp_path: Path
+) -> None:
+    session = open_session()
+    still = session.ingest(make_video(tmp_path / "still.mp4", seconds=6, draw=grey))
+    moving = session.ingest(long_clip)
+    answer = session.ask("Is there a cut?")
+    assert {cite.video_id for cite in answer.citations} == {moving.video_id}
+    each = session.ask_many("Is there a cut?", [still, moving])
+    assert [answer.supported for answer in each] == [False, each[1].supported]
+
+
+def grey(number: int, time_s: float, size_px: tuple[int, int]) -> np.ndarray:
+    return np.full((size_px[1], size_px[0], 3), 128, np.uint8)
+
+
+def test_replaced_file_is_stale(
+    open_session: OpenSession, long_clip: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "mine.mp4"
+    path.write_bytes(long_clip.read_bytes())
+    session = open_session()
+    video = session.ingest(path)
+    assert session.frames(video, [1.0])[0].shape == (96, 128, 3)
+    make_video(path, seconds=6, draw=grey)
+    with pytest.raises(StaleVideoError, match="ingest it again"):
+        session.frames(video, [1.0])
+    assert session.ask("Is there a cut?", video).citations  # what was seen is still answered
+
+
+def test_names_and_errors(open_session: OpenSession, long_clip: Path, tmp_path: Path) -> None:
+    session = open_session()
+    with pytest.raises(UsageError, match="holds no video"):
+        session.ask("Is there a cut?")
+    with pytest.raises(VideoError):
+        session.ingest(tmp_path / "none.mp4")
+    assert session.videos() == []
+    video = session.ingest(long_clip)
+    assert session.video(video.video_id[:10]) == session.video(str(long_clip)) == video
+    with pytest.raises(UnknownVideoError):
+        session.ask("Is there a cut?", "nothing-like-it")
+    session.remove(video)
+    assert session.videos() == [] and session.search("cut") == []
