@@ -7,7 +7,7 @@ from videoxl2_model.attention import attend, attend_one, merge
 from videoxl2_model.errors import RoomError
 from videoxl2_model.layout import tiled
 from videoxl2_model.pages import KVSpec
-from videoxl2_model.rotary import Rotary
+from videoxl2_model.rotary import Rotary, rotary
 
 TILE_ROWS = 2048
 
@@ -19,11 +19,11 @@ class DecodeCache:
     serves any number of questions.
     """
 
-    def __init__(self, rows: Tensor, length: int, rotary: Rotary) -> None:
+    def __init__(self, rows: Tensor, length: int, turning: Rotary) -> None:
         self.rows = rows  # [layers, 2, H_kv, capacity, D]; keys rotated
         self.length = length
         self.start = length  # what was assembled; questions and answers come after
-        self._rotary = rotary
+        self._rotary = turning
 
     @classmethod
     def empty(
@@ -32,7 +32,7 @@ class DecodeCache:
         """Return a cache without a video, for text alone."""
         shape = (spec.layers, 2, spec.kv_heads, room, spec.head_dim)
         rows = torch.empty(shape, dtype=dtype, device=device)
-        return cls(rows, 0, Rotary(spec.head_dim, spec.rope_base))
+        return cls(rows, 0, rotary(spec.head_dim, spec.rope_base))
 
     @property
     def capacity(self) -> int:
@@ -75,7 +75,7 @@ class DecodeCache:
         `advance` after the last layer.
         """
         rows = query.shape[1]
-        here = [range(self.length, self.length + rows)]
+        here = range(self.length, self.length + rows)
         query = self._rotary.rotate(query, here)
         key = self._rotary.rotate(key, here)
         self._write(layer, key, value)
@@ -90,7 +90,7 @@ class DecodeCache:
 
     def keep(self, layer: int, key: Tensor, value: Tensor) -> None:
         """Append un-rotated keys and values [H_kv, R, D] to one layer, and no more."""
-        here = [range(self.length, self.length + key.shape[1])]
+        here = range(self.length, self.length + key.shape[1])
         self._write(layer, self._rotary.rotate(key, here), value)
 
     def _write(self, layer: int, key: Tensor, value: Tensor) -> None:

@@ -80,7 +80,9 @@ class Case:
     @classmethod
     def load(cls, folder: Path, name: str) -> "Case":
         facts = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
-        return cls(name, facts, load_file(folder / f"{name}.safetensors"))
+        arrays = load_file(folder / f"{name}.safetensors")
+        shared = folder / f"{name[0]}_shared.safetensors"  # what cases of one letter have in common
+        return cls(name, facts, {**(load_file(shared) if shared.is_file() else {}), **arrays})
 
     @property
     def system_ids(self) -> list[int]:

@@ -11,7 +11,7 @@ from videoxl2_model.config import SparseRule
 from videoxl2_model.decode_cache import DecodeCache
 from videoxl2_model.errors import AbsentGroupsError, RoomError, SettingError
 from videoxl2_model.pages import KVSpec, RowPages
-from videoxl2_model.rotary import Rotary
+from videoxl2_model.rotary import rotary
 
 Part = dict[str, Tensor]
 
@@ -60,7 +60,7 @@ class VideoKV:
         self.pages = RowPages(spec, dtype, self.device)
         self.pages.append(len(self.system_ids))
         self._groups: list[GroupEntry | None] = []
-        self.rotary = Rotary(spec.head_dim, spec.rope_base)
+        self.rotary = rotary(spec.head_dim, spec.rope_base)
 
     @property
     def num_groups(self) -> int:
@@ -230,5 +230,5 @@ class VideoKV:
         """Return the cache of given pieces, rotated once, with `room` positions free."""
         rows, length = mix(self, pieces, room)
         for layer in rows:
-            layer[0, :, :length] = self.rotary.rotate(layer[0, :, :length], [range(length)])
+            layer[0, :, :length] = self.rotary.rotate(layer[0, :, :length], range(length))
         return DecodeCache(rows, length, self.rotary)

@@ -90,9 +90,9 @@ class SegmentLayout:
         recent = range(self.spans[first].start, self.block_start(block))
         return joined([range(self.system_length), *times, recent])
 
-    def hidden(self, block: int) -> list[range]:
-        """Return the keys before a block that only its timestamp rows see: the rest, in order."""
-        return joined(span.tokens for span in self.spans[: self._first_seen(block)])
+    def hides(self, block: int) -> bool:
+        """True where keys stand before a block that only its timestamp rows see."""
+        return self._first_seen(block) > 0
 
     def visible(self, position: int) -> list[range]:
         """Return the keys that one row sees, itself included. Rows after the groups see all."""

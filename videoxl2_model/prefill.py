@@ -163,13 +163,19 @@ class Prefill:
             first_row=own.start + self._shift,
             times=torch.tensor(times, device=self.kv.device),
             context=self._tiles([*layout.context(block), earlier]),
-            hidden=self._tiles(layout.hidden(block)),
+            before=self._tiles([range(own.start)]) if layout.hides(block) else [],
         )
 
     def _tiles(self, ranges: Sequence[range]) -> list["_Tile"]:
+        ranges = joined(ranges)
+        if ranges:
+            self.kv.rotary.reserve(ranges[-1].stop, self.kv.device)
         return [
-            _Tile(tile, self.kv.pages.locate(self._cache_rows(tile)))
-            for tile in tiled(joined(ranges), TILE_ROWS)
+            _Tile(
+                _positions(tile, self.kv.device),
+                self.kv.pages.locate(self._cache_rows(tile)),
+            )
+            for tile in tiled(ranges, TILE_ROWS)
         ]
 
     def _cache_rows(self, positions: Sequence[range]) -> list[range]:
@@ -182,9 +188,15 @@ class Prefill:
         return [each for each in out if each]
 
 
+def _positions(tile: Sequence[range], device: torch.device) -> range | Tensor:
+    if len(tile) == 1:
+        return tile[0]
+    return torch.cat([torch.arange(each.start, each.stop) for each in tile]).to(device)
+
+
 @dataclass(frozen=True, slots=True)
 class _Tile:
-    positions: list[range]
+    positions: range | Tensor
     places: list[Place]
 
 
@@ -196,7 +208,7 @@ class _Plan:
     first_row: int  # of the cache
     times: Tensor  # which of the rows are timestamps
     context: list[_Tile]  # seen by all rows
-    hidden: list[_Tile]  # seen by timestamps only
+    before: list[_Tile]  # seen by timestamps instead: everything before the run
 
     @classmethod
     def alone(cls, length: int) -> "_Plan":
@@ -216,16 +228,15 @@ class _BlockAttention:
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         self.keep(layer, key, value)
         plan = self._plan
-        query = self._kv.rotary.rotate(query, [plan.own])
-        key = self._kv.rotary.rotate(key, [plan.own])
-        state = attend(query, key, value, causal=True)
-        state = self._over(layer, query, state, plan.context)
-        if plan.hidden:
+        query = self._kv.rotary.rotate(query, plan.own)
+        key = self._kv.rotary.rotate(key, plan.own)
+        own = attend(query, key, value, causal=True)
+        out = self._over(layer, query, own, plan.context).out
+        if plan.before:
             times = plan.times
-            part = Partial(state.out[:, times], state.log_weight[:, times])
-            part = self._over(layer, query[:, times], part, plan.hidden)
-            state.out[:, times] = part.out
-        return state.out
+            own = Partial(own.out[:, times], own.log_weight[:, times])
+            out[:, times] = self._over(layer, query[:, times], own, plan.before).out
+        return out
 
     def _over(self, layer: int, query: Tensor, state: Partial, tiles: Sequence[_Tile]) -> Partial:
         for tile in tiles:
