@@ -187,8 +187,8 @@ table._CATALOGUE = (t.MODEL,)
 def die(state):
     if state.file == "model.bin" and state.done > len(t.PIECES[0]):
         os._exit(9)
-from pathlib import Path
-models.pull("toy", sources=[models.Folder(Path(sys.argv[2]))], progress=die if sys.argv[3] == "die" else None)
+source = models.Folder(t.Path(sys.argv[2]))
+models.pull("toy", sources=[source], progress=die if sys.argv[3] == "die" else None)
 """
 
 
