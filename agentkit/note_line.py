@@ -95,7 +95,7 @@ def group_line(
     texts = [text for text in now.texts if text not in old.texts]
     # Things may not crowd out words, nor print speech; what is not used stays for the next.
     line.add(_changed_objects(now, old), share=0.45 if texts or now.speech else 1.0)
-    line.quote("text", texts, share=0.4 if now.speech else 1.0)
+    line.quote("text", texts, share=0.5 if now.speech else 1.0)
     line.quote("says", now.speech)
     line.add(tag for tag in now.tags if tag not in old.tags)
     line.add(text for text in now.others if text not in old.others)

@@ -1,5 +1,7 @@
 """Instruments on tiny drawn frames, and the law that an ingest may resume at any chunk."""
 
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -339,3 +341,14 @@ def test_an_unknown_name_suggests_the_nearest() -> None:
     with pytest.raises(UnknownNameError, match="did you mean 'speech'"):
         Instruments.load(["speach"])
     assert set(bench.DEFAULT_NAMES) == {"objects", "scene", "ocr", "speech", "shots", "motion"}
+
+
+def test_loading_builds_no_network() -> None:
+    """Sessions that only answer questions load the instruments too: it must cost them nothing."""
+    code = (
+        "import sys; from agentkit.instruments import Instruments; Instruments.load();"
+        "print([m for m in ('torch', 'onnxruntime', 'rapidocr', 'faster_whisper', 'cv2')"
+        " if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

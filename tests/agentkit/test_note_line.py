@@ -158,6 +158,8 @@ def test_words_fall_into_groups_by_their_time() -> None:
     assert notes_of_group([note], batch(0, 0.0, 4.0)) == [Note(2.0, 4.0, "speech", "one two")]
     assert notes_of_group([note], batch(1, 4.0, 8.0)) == [Note(4.0, 6.0, "speech", "three four")]
     assert notes_of_group([note], batch(2, 8.0, 12.0)) == []
+    [part] = notes_of_group([note], batch(0, 0.0, 4.2))  # "three" lasts from 4 to 5 s
+    assert part.text == "one two"
 
 
 def test_other_notes_are_in_every_group_they_overlap() -> None:
