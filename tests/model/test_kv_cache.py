@@ -1,0 +1,210 @@
+"""The mixed cache equals one made entry by entry; parts give the same cache again."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.testing import assert_close
+
+from videoxl2_model import GenerationSettings, Prefill, PrefillConfig, SparseRule, VideoKV, pages
+from videoxl2_model.errors import AbsentGroupsError, RoomError, SettingError, UnknownChunkError
+
+GROUPS = st.lists(st.tuples(st.integers(1, 4), st.integers(0, 9)), min_size=1, max_size=14)
+RULES = st.builds(
+    SparseRule,
+    kind=st.sampled_from(["pooled", "time_only", "left_out"]),
+    step=st.integers(1, 5),
+    keep_remainder=st.booleans(),
+)
+SYSTEM = [1, 2, 3]
+QUESTION = [7, 8, 9, 10]
+EXACT = {"atol": 1e-5, "rtol": 0.0}
+
+
+def prefilled(decoder, groups, config=None):
+    run = Prefill(decoder, SYSTEM, config or PrefillConfig(2, 1))
+    for group in groups:
+        run.add(group)
+    run.flush()
+    return run.kv
+
+
+def slow_entries(lengths, dense, chunk_groups, rule, keep_ends):
+    """The lists of prompt rows that each entry averages, one entry at a time."""
+    last = (len(lengths) - 1) // chunk_groups
+    entries = [[row] for row in range(len(SYSTEM))]
+    row = len(SYSTEM)
+    for index, (time, tokens) in enumerate(lengths):
+        chunk = index // chunk_groups
+        times = [[row + i] for i in range(time)]
+        line = [row + time + i for i in range(tokens)]
+        row += time + tokens
+        if chunk in dense or (keep_ends and chunk in (0, last)):
+            entries += times + [[each] for each in line]
+            continue
+        if rule.kind == "left_out":
+            continue
+        entries += times
+        while rule.kind == "pooled" and line:
+            run, line = line[: rule.step], line[rule.step :]
+            if len(run) == rule.step or rule.keep_remainder:
+                entries.append(run)
+    return entries
+
+
+@given(
+    lengths=GROUPS,
+    rule=RULES,
+    chunk_groups=st.integers(1, 4),
+    keep_ends=st.booleans(),
+    wanted=st.sets(st.integers(0, 13)),
+    page=st.integers(3, 40),
+)
+def test_equals_a_cache_made_entry_by_entry(
+    decoder, twin, tools, lengths, rule, chunk_groups, keep_ends, wanted, page
+):
+    groups = tools.random_groups(lengths)
+    config = PrefillConfig(2, 1)
+    dense = {each for each in wanted if each * chunk_groups < len(groups)}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pages, "PAGE_ROWS", page)
+        kv = prefilled(decoder, groups, config)
+        cache = kv.assemble(
+            dense, room=9, chunk_groups=chunk_groups, sparse=rule, keep_ends=keep_ends
+        )
+    rows = decoder.embed([*SYSTEM, *tools.ids_of(groups)])
+    run = twin.run(rows, tools.allowed_pairs(len(SYSTEM), lengths, config))
+    entries = slow_entries(lengths, dense, chunk_groups, rule, keep_ends)
+    assert cache.length == len(entries)
+    keys = torch.stack([run.keys[:, :, each].mean(2) for each in entries], 2)
+    values = torch.stack([run.values[:, :, each].mean(2) for each in entries], 2)
+    for layer in range(decoder.spec.layers):
+        turned = tools.rotated(keys[layer], decoder.config)
+        assert_close(cache.keys(layer), turned, **EXACT)
+        assert_close(cache.values(layer), values[layer], **EXACT)
+    logits = decoder.extend(cache, QUESTION)
+    assert_close(logits, twin.after(keys, values, QUESTION)[-1], atol=1e-4, rtol=0.0)
+
+
+@given(lengths=GROUPS)
+def test_all_dense_is_plain_causal_attention(decoder, twin, tools, lengths):
+    groups = tools.random_groups(lengths)
+    kv = prefilled(decoder, groups, PrefillConfig(3, None))
+    logits = decoder.extend(kv.assemble(range(len(groups)), room=9, chunk_groups=1), QUESTION)
+    wanted = twin.logits([*SYSTEM, *tools.ids_of(groups), *QUESTION])[-1]
+    assert_close(logits, wanted, atol=1e-4, rtol=0.0)
+
+
+def test_a_short_line_does_not_vanish(decoder, tools):
+    kv = prefilled(decoder, tools.random_groups([(2, 3)] * 3))
+    kept = kv.select([], chunk_groups=1, sparse=SparseRule(step=4), keep_ends=False)
+    assert sum(piece.entries for piece in kept) == len(SYSTEM) + 3 * (2 + 1)
+    as_reference = SparseRule(step=4, keep_remainder=False)
+    kept = kv.select([], chunk_groups=1, sparse=as_reference, keep_ends=False)
+    assert sum(piece.entries for piece in kept) == len(SYSTEM) + 3 * 2
+
+
+def test_chunks_of_several_segments_stand_in_order_of_time(decoder, tools):
+    groups = tools.random_groups([(2, 6)] * 6)
+    kv = prefilled(decoder, groups, PrefillConfig(2, 1, max_segment_positions=20))
+    assert kv.segments == 3
+    cache = kv.assemble([1, 4], room=0, chunk_groups=1, sparse=SparseRule("left_out"))
+    assert cache.length == len(SYSTEM) + 4 * 8  # the ends too, and one system text
+    wanted = [row for i in (0, 1, 4, 5) for row in kv.group(i).rows]
+    values = kv.pages.read_all(range(kv.num_tokens))[:, 1]
+    for layer in range(kv.spec.layers):
+        picked = values[layer][:, [*range(len(SYSTEM)), *wanted]]
+        assert_close(cache.values(layer), picked, rtol=0.0, atol=0.0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_parts_give_the_same_cache_again(decoder, tools, dtype):
+    kv = prefilled(decoder, tools.random_groups([(2, 6)] * 7))
+    parts = [(4, kv.part(0, 4, dtype)), (3, kv.part(4, 7, dtype))]
+    assert all(tensor.is_contiguous() for _, part in parts for tensor in part.values())
+    assert parts[0][1]["keys"].dtype == dtype
+    again = VideoKV.from_parts(kv.system_part(dtype), parts)
+    assert (again.num_groups, again.num_tokens) == (kv.num_groups, kv.num_tokens)
+    assert again.nbytes == kv.nbytes == kv.num_tokens * 2 * 2 * 2 * 8 * 4
+    wanted = kv.pages.read_all(range(kv.num_tokens)).to(dtype).float()
+    got = again.pages.read_all(range(kv.num_tokens))
+    assert_close(got, wanted, rtol=0.0, atol=0.0)
+
+
+def test_a_question_reads_only_the_parts_it_needs(decoder, tools):
+    kv = prefilled(decoder, tools.random_groups([(2, 6)] * 9))
+    some = VideoKV.from_parts(kv.system_part(), [(3, None), (3, kv.part(3, 6)), (3, None)])
+    rule = {"chunk_groups": 3, "sparse": SparseRule("left_out"), "keep_ends": False, "room": 0}
+    whole, partly = kv.assemble([1], **rule), some.assemble([1], **rule)
+    assert_close(partly.rows, whole.rows, rtol=0.0, atol=0.0)
+    assert some.num_tokens == len(SYSTEM) + 3 * 8
+    with pytest.raises(AbsentGroupsError, match="group 0"):
+        some.assemble([1], **{**rule, "keep_ends": True})
+    with pytest.raises(AbsentGroupsError, match="group 6"):
+        some.assemble([2], **rule)
+    with pytest.raises(AbsentGroupsError, match="group 0"):
+        some.assemble([1], **{**rule, "sparse": SparseRule("time_only")})
+    with pytest.raises(AbsentGroupsError, match="group 6"):
+        some.part(4, 9)
+
+
+def test_a_part_that_does_not_fit_is_refused(decoder, tools):
+    kv = prefilled(decoder, tools.random_groups([(2, 6)] * 4))
+    with pytest.raises(SettingError, match="3 groups"):
+        VideoKV.from_parts(kv.system_part(), [(3, kv.part(0, 4))])
+    cut = {**kv.part(0, 4), "keys": kv.part(0, 3)["keys"]}
+    with pytest.raises(SettingError, match="does not fit"):
+        VideoKV.from_parts(kv.system_part(), [(4, cut)])
+    with pytest.raises(SettingError, match="no groups"):
+        kv.part(2, 5)
+
+
+@pytest.mark.parametrize("index", [-1, 3])
+def test_an_unknown_chunk_is_named(decoder, tools, index):
+    kv = prefilled(decoder, tools.random_groups([(2, 6)] * 9))
+    with pytest.raises(UnknownChunkError, match=f"no chunk {index}.*0 to 2"):
+        kv.assemble([0, index], room=0)
+
+
+def test_more_than_the_model_was_trained_for_is_refused(decoder, tools):
+    kv = prefilled(decoder, tools.random_groups([(2, 6)] * 4))
+    length = len(SYSTEM) + 4 * 8
+    assert kv.assemble([0], room=5, max_positions=length + 5).capacity == length + 5
+    with pytest.raises(RoomError, match=f"{length + 5} positions of {length + 4}"):
+        kv.assemble([0], room=5, max_positions=length + 4)
+
+
+def test_one_assembly_serves_several_questions(decoder, tools):
+    kv = prefilled(decoder, tools.random_groups([(2, 6)] * 4))
+    cache = kv.assemble([0], room=20)
+    first = decoder.extend(cache, QUESTION)
+    decoder.step(cache, 5)
+    cache.rewind(cache.start)
+    decoder.extend(cache, [30, 40])
+    cache.rewind(cache.start)
+    assert_close(decoder.extend(cache, QUESTION), first, rtol=0.0, atol=0.0)
+
+
+def test_a_full_cache_says_so(decoder, tools):
+    cache = prefilled(decoder, tools.random_groups([(2, 6)])).assemble([0], room=4)
+    decoder.extend(cache, QUESTION)
+    with pytest.raises(RoomError, match="more room"):
+        decoder.step(cache, 5)
+    with pytest.raises(RoomError, match="rewind"):
+        cache.rewind(cache.length + 1)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: SparseRule("averaged"),
+        lambda: SparseRule(step=0),
+        lambda: GenerationSettings(max_new_tokens=0),
+        lambda: GenerationSettings(temperature=-1),
+        lambda: GenerationSettings(top_p=0),
+        lambda: GenerationSettings(repetition_penalty=0),
+    ],
+)
+def test_settings_that_mean_nothing_are_refused(make):
+    with pytest.raises(SettingError):
+        make()
