@@ -106,7 +106,9 @@ def select_notes(
     )
     if kinds is not None:
         query = query.where(NoteRow.kind.in_(list(kinds)))
-    return [_note(row) for row in conn.execute(query.order_by(NoteRow.start_s, NoteRow.id))]
+    # What was heard stands before what was seen, whichever came first.
+    order = (NoteRow.start_s, NoteRow.chunk_id.is_not(SOUND), NoteRow.id)
+    return [_note(row) for row in conn.execute(query.order_by(*order))]
 
 
 def select_sound_notes(conn: sa.Connection, video_id: str) -> list[Note]:
@@ -119,6 +121,13 @@ def select_chunk_notes(conn: sa.Connection, chunk_id: int) -> list[Note]:
     """Return one chunk's notes in the order in which they were given."""
     query = sa.select(NoteRow).where(NoteRow.chunk_id == chunk_id)
     return [_note(row) for row in conn.execute(query.order_by(NoteRow.id))]
+
+
+def select_given(conn: sa.Connection, video_id: str) -> list[Note]:
+    """Return all notes: the sound track's, then chunk by chunk, each in the order given."""
+    query = _notes(video_id).join(ChunkRow, ChunkRow.id == NoteRow.chunk_id)
+    seen = conn.execute(query.order_by(ChunkRow.number, NoteRow.id))
+    return [*select_sound_notes(conn, video_id), *(_note(row) for row in seen)]
 
 
 def digest(notes: Iterable[Note], groups: Iterable[GroupRecord]) -> str:

@@ -9,17 +9,18 @@ import os
 import signal
 from collections import Counter
 
-_PLAN = os.environ.get("AGENTKIT_STORE_FAULT", "")
-_passed: Counter[str] = Counter()
+VARIABLE = "AGENTKIT_STORE_FAULT"
+_passed: Counter[tuple[str, str]] = Counter()
 
 
 def point(name: str) -> None:
     """Fail here, if the environment says so."""
-    if not _PLAN:
+    plan = os.environ.get(VARIABLE)
+    if not plan:
         return
-    wanted, count, *how = _PLAN.split(":")
-    _passed[name] += 1
-    if name != wanted or _passed[name] != int(count):
+    wanted, count, *how = plan.split(":")
+    _passed[plan, name] += 1
+    if name != wanted or _passed[plan, name] != int(count):
         return
     if how == ["full"]:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

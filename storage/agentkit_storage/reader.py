@@ -96,7 +96,7 @@ class Reader:
         """Return the SHA-256 over all notes and tokens of a video."""
         with self._db.read() as conn:
             videos.require(conn, video_id)
-            notes = chunks.select_notes(conn, video_id)
+            notes = chunks.select_given(conn, video_id)
             groups = tokens.groups(conn, self._blobs, video_id, 0, None, rows=True)
             return chunks.digest(notes, groups)
 

@@ -1,19 +1,15 @@
-"""Draws what an ingest would store, without footage or model: for tests and benchmarks.
+"""Draws what an ingest would store, without footage or model: for tests and benchmarks."""
 
-    python -m agentkit_storage.testing FOLDER VIDEO_ID CHUNKS
-
-ingests a drawn video, goes on where an earlier run stopped, and prints a line for each thing that
-is acknowledged.
-"""
-
-import sys
+import os
 import zlib
 from collections.abc import Callable
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from agentkit_storage import faults
 from agentkit_storage.records import Array, ChunkRecord, GroupRecord, Segment
 from agentkit_storage.store import Store
 from agentkit_storage.types import Chunk, Note, StoredVideo
@@ -75,7 +71,12 @@ def draw_sound() -> list[Note]:
 
 
 def ingest(
-    store: Store, video_id: str, chunks: int, rows: bool, say: Callable[[str], None]
+    store: Store,
+    video_id: str,
+    chunks: int,
+    rows: bool = False,
+    kv: bool = True,
+    say: Callable[[str], None] = lambda line: None,
 ) -> None:
     """Ingest a drawn video as the pipeline would; `say` hears what is acknowledged."""
     store.add_video(draw_video(video_id), "drawn")
@@ -85,7 +86,9 @@ def ingest(
     for index in range(store.num_chunks(video_id), chunks):
         store.add_chunk(draw_chunk(video_id, index, rows))
         say(f"chunk {index}")
-    for index in sorted({*range(-1, chunks)} - store.kv_indices(video_id, KV_FINGERPRINT)):
+    for index in sorted(
+        {*range(-1, chunks if kv else -1)} - store.kv_indices(video_id, KV_FINGERPRINT)
+    ):
         store.put_kv(video_id, KV_FINGERPRINT, index, draw_kv(video_id, index))
         say(f"kv {index}")
     store.update_video(video_id, state="ready")
@@ -113,15 +116,15 @@ def _random(video_id: str, index: int) -> np.random.Generator:
     return np.random.default_rng([zlib.crc32(video_id.encode()), index])
 
 
-def main(folder: str, video_id: str, chunks: str) -> None:
-    with Store.open(Path(folder)) as store:
-        ingest(store, video_id, int(chunks), rows=True, say=_say)
+def run(folder: Path, fault: str, tell: Connection, call: str, *arguments: object) -> None:
+    """Run in a process of its own: `ingest`, or a method of the store, with a fault planned.
 
-
-def _say(line: str) -> None:
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+    `tell` gets a line for each thing that is acknowledged.
+    """
+    os.environ[faults.VARIABLE] = fault
+    with Store.open(folder) as store:
+        if call == "ingest":
+            video_id, chunks = arguments
+            ingest(store, str(video_id), int(str(chunks)), rows=True, say=tell.send)
+        else:
+            getattr(store, call)(*arguments)

@@ -20,7 +20,7 @@ A, B, C = "a1" * 32, "b2" * 32, "c3" * 32
 
 def fill(store: Store, *video_ids: str, chunks: int = 3) -> None:
     for video_id in video_ids:
-        ingest(store, video_id, chunks, False, lambda line: None)
+        ingest(store, video_id, chunks, kv=False)
 
 
 def brute_force(query: NDArray[np.float32], video_ids: list[str], chunks: int = 3) -> list[float]:

@@ -33,7 +33,7 @@ A, B = "a1" * 32, "b2" * 32
 
 
 def filled(store: Store, video_id: str = A, chunks: int = 3, rows: bool = False) -> Store:
-    ingest(store, video_id, chunks, rows, lambda line: None)
+    ingest(store, video_id, chunks, rows)
     return store
 
 
