@@ -3,14 +3,14 @@
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
 
 from agentkit_storage.blobs import Blob
-from agentkit_storage.records import Array, ChunkRecord, GroupRecord, clean_text
+from agentkit_storage.records import Array, ChunkRecord, GroupRecord, Segment, clean_text
 from agentkit_storage.schema import BlobRow, ChunkRow, GroupRow, NoteRow, VideoRow
 from agentkit_storage.sealed import seal
 from agentkit_storage.types import Chunk, Note
@@ -32,7 +32,7 @@ def insert(conn: sa.Connection, record: ChunkRecord, blob: Blob | None) -> int:
             first_group=chunk.first_group,
             num_groups=chunk.num_groups,
             rows_sha256=blob.sha256 if blob else None,
-            digest=digest(record.notes, record.groups),
+            digest=digest(record.notes, record.groups, record.segments),
         )
     )
     assert made.inserted_primary_key is not None
@@ -70,12 +70,14 @@ def insert_notes(
         conn.execute(sa.insert(NoteRow), rows)
 
 
-def replace_sound_notes(conn: sa.Connection, video_id: str, notes: Iterable[Note]) -> None:
+def replace_sound_notes(conn: sa.Connection, video_id: str, notes: Sequence[Note]) -> None:
     """Put what was heard in place of what was heard before, and say that it was listened to."""
     old = (NoteRow.video_id == video_id) & NoteRow.chunk_id.is_(SOUND)
     conn.execute(sa.delete(NoteRow).where(old))
     insert_notes(conn, video_id, SOUND, notes)
-    conn.execute(sa.update(VideoRow).where(VideoRow.id == video_id).values(listened=True))
+    conn.execute(
+        sa.update(VideoRow).where(VideoRow.id == video_id).values(sound_digest=digest(notes))
+    )
 
 
 def exists(conn: sa.Connection, chunk: Chunk) -> bool:
@@ -130,8 +132,12 @@ def select_given(conn: sa.Connection, video_id: str) -> list[Note]:
     return [*select_sound_notes(conn, video_id), *(_note(row) for row in seen)]
 
 
-def digest(notes: Iterable[Note], groups: Iterable[GroupRecord]) -> str:
-    """Return the SHA-256 over notes and tokens; the same before storing and after."""
+def digest(
+    notes: Iterable[Note],
+    groups: Iterable[GroupRecord] = (),
+    segments: Iterable[Segment] = (),
+) -> str:
+    """Return the SHA-256 over notes, tokens and segments' texts; the same before and after."""
     sha256 = hashlib.sha256()
     for note in notes:
         box = None if note.box is None else [float(edge) for edge in note.box]
@@ -143,6 +149,8 @@ def digest(notes: Iterable[Note], groups: Iterable[GroupRecord]) -> str:
         kind = "rows" if group.rows is not None else "none" if group.ids is None else "ids"
         sha256.update(json.dumps([kind, str(array.dtype), array.shape]).encode())
         sha256.update(np.ascontiguousarray(array).tobytes())
+    for segment in segments:
+        _feed(sha256, segment.start_s, segment.end_s, segment.kind, segment.text)
     return sha256.hexdigest()
 
 

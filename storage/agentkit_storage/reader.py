@@ -89,8 +89,8 @@ class Reader:
         """Return what was heard, or None where nobody has listened yet."""
         with self._db.read() as conn:
             videos.require(conn, video_id)
-            listened = conn.scalar(sa.select(VideoRow.listened).where(VideoRow.id == video_id))
-            return tuple(chunks.select_sound_notes(conn, video_id)) if listened else None
+            heard = conn.scalar(sa.select(VideoRow.sound_digest).where(VideoRow.id == video_id))
+            return tuple(chunks.select_sound_notes(conn, video_id)) if heard else None
 
     def digest(self, video_id: str) -> str:
         """Return the SHA-256 over all notes and tokens of a video."""

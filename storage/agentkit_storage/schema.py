@@ -89,7 +89,7 @@ class VideoRow(Base):
     missing: Mapped[list[str]] = mapped_column(JSON)
     warnings: Mapped[list[str]] = mapped_column(JSON)
     fingerprint: Mapped[str] = mapped_column(CleanText)
-    listened: Mapped[bool]  # the sound notes are in, were there any or none
+    sound_digest: Mapped[str | None] = mapped_column(String(64))  # SHA-256; None: not listened yet
     added_at: Mapped[float] = mapped_column(Double)  # seconds since 1970
 
 
@@ -119,7 +119,7 @@ class ChunkRow(Base):
     first_group: Mapped[int]
     num_groups: Mapped[int]
     rows_sha256: Mapped[str | None] = mapped_column(ForeignKey("blob.sha256"), index=True)
-    digest: Mapped[str] = mapped_column(String(64))  # SHA-256 of its notes and tokens, for verify
+    digest: Mapped[str] = mapped_column(String(64))  # SHA-256 of notes, tokens and texts
 
 
 class GroupRow(Base):

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from agentkit_storage.blobs import Blob, BlobFolder
 from agentkit_storage.database import Database
 from agentkit_storage.errors import StoreError
 from agentkit_storage.files import TMP
+from agentkit_storage.records import Segment
 from agentkit_storage.schema import (
     BlobRow,
     ChunkRow,
@@ -21,7 +23,7 @@ from agentkit_storage.schema import (
     SegmentRow,
     VideoRow,
 )
-from agentkit_storage.segments import unpack
+from agentkit_storage.segments import TEXT, unpack
 from agentkit_storage.types import Problem, StoreStats, VideoBytes
 
 Progress = Callable[[int, int], None]
@@ -36,16 +38,13 @@ def verify(db: Database, blobs: BlobFolder, progress: Progress | None = None) ->
     """Check the database, every blob's SHA-256, every chunk's digest and every vector."""
     with db.read() as conn:
         problems = [Problem(f"database: {line}") for line in _database_problems(conn)]
-        work = [*_blobs_in_use(conn), *_chunks(conn)]
-        for done, row in enumerate(work, 1):
-            found = (
-                _blob_problem(blobs, row)
-                if hasattr(row, "sha256")
-                else _chunk_problem(conn, blobs, row)
-            )
-            problems += [] if found is None else [found]
+        checks = [partial(_blob_problem, blobs, row) for row in _blobs_in_use(conn)]
+        checks += [partial(_chunk_problem, conn, blobs, row) for row in _chunks(conn)]
+        checks += [partial(_sound_problem, conn, row) for row in conn.execute(sa.select(VideoRow))]
+        for done, check in enumerate(checks, 1):
+            problems += [] if (found := check()) is None else [found]
             if progress is not None:
-                progress(done, len(work))
+                progress(done, len(checks))
     return problems
 
 
@@ -64,12 +63,12 @@ def stats(db: Database, blobs: BlobFolder, index_folder: Path) -> StoreStats:
                    ids.get(id_, 0) + rows.get(id_, 0), kv.get(id_, 0))
         for id_ in videos
     ]  # fmt: skip
-    files = [(path, path.stat().st_size) for path in blobs.files()]
+    files = [(path, _size(path)) for path in blobs.files()]
     return StoreStats(
         videos=tuple(by_video),
-        database=sum(path.stat().st_size for path in db.path.parent.glob(f"{db.path.name}*")),
+        database=sum(_size(path) for path in db.path.parent.glob(f"{db.path.name}*")),
         blobs=sum(size for _, size in files),
-        index=sum(path.stat().st_size for path in index_folder.glob("*")),
+        index=sum(_size(path) for path in index_folder.glob("*")),
         unreferenced=sum(size for path, size in files if path.stem not in used),
     )
 
@@ -98,12 +97,16 @@ def _age_s(path: Path) -> float:
         return -1.0
 
 
-def _remove(path: Path) -> int:
+def _size(path: Path) -> int:
     try:
-        nbytes = path.stat().st_size
-        path.unlink()
-    except FileNotFoundError:
+        return path.stat().st_size
+    except FileNotFoundError:  # unfinished a moment ago
         return 0
+
+
+def _remove(path: Path) -> int:
+    nbytes = _size(path)
+    path.unlink(missing_ok=True)
     return nbytes
 
 
@@ -154,15 +157,34 @@ def _chunk_problem(
         groups = tokens.groups(
             conn, blobs, row.video_id, row.first_group, row.first_group + row.num_groups, rows=True
         )
-        vectors = sa.select(SegmentRow).where(SegmentRow.chunk_id == row.id)
-        for segment in conn.execute(vectors.where(SegmentRow.vector.is_not(None))):
-            unpack(segment)
+        segments = _segments(conn, row.id)
     except StoreError as error:
         return Problem(str(error), row.video_id, row.start_s, row.end_s)
-    if chunks.digest(chunks.select_chunk_notes(conn, row.id), groups) == row.digest:
+    if chunks.digest(chunks.select_chunk_notes(conn, row.id), groups, segments) == row.digest:
+        return None
+    what = "notes, tokens or texts differ from their SHA-256"
+    return Problem(what, row.video_id, row.start_s, row.end_s)
+
+
+def _segments(conn: sa.Connection, chunk_id: int) -> list[Segment]:
+    """Return a chunk's texts, after a look at every vector."""
+    rows = conn.execute(
+        sa.select(SegmentRow).where(SegmentRow.chunk_id == chunk_id).order_by(SegmentRow.id)
+    ).all()
+    for row in rows:
+        if row.vector is not None:
+            unpack(row)
+    return [
+        Segment(row.start_s, row.end_s, row.kind, row.text) for row in rows if row.space == TEXT
+    ]
+
+
+def _sound_problem(conn: sa.Connection, row: "sa.Row[*tuple[Any, ...]]") -> Problem | None:
+    heard = chunks.digest(chunks.select_sound_notes(conn, row.id))
+    if row.sound_digest in (None, heard):
         return None
     return Problem(
-        "notes or tokens differ from their SHA-256", row.video_id, row.start_s, row.end_s
+        "notes of the sound track differ from their SHA-256", row.id, 0.0, row.duration_s
     )
 
 

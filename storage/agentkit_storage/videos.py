@@ -61,7 +61,7 @@ def insert(conn: sa.Connection, video: StoredVideo, fingerprint: str) -> None:
             )
         return
     values = _plain({name: getattr(video, name) for name in _COLUMNS})
-    own = {"id": video.video_id, "fingerprint": fingerprint, "listened": False}
+    own = {"id": video.video_id, "fingerprint": fingerprint}
     conn.execute(sa.insert(VideoRow).values(**values, **own, added_at=time.time()))
 
 

@@ -140,15 +140,28 @@ def test_a_flipped_byte_in_a_vector_is_never_a_wrong_hit(closed: Path) -> None:
         assert len(store.search_vectors("text", query, 99)) == 4
 
 
-def test_a_flipped_byte_in_a_note_is_found_by_verify(folder: Path) -> None:
+@pytest.mark.parametrize("what", ["note", "sound", "segment", "line"])
+def test_a_flipped_byte_in_text_is_found_by_verify(folder: Path, what: str) -> None:
     with Store.open(folder) as store:
         store.add_video(draw_video(A), "drawn")
         record = draw_chunk(A, 0)
-        store.add_chunk(replace(record, notes=(replace(record.notes[0], text="unmistakable"),)))
+        note = replace(record.notes[0], text="unmistakable")
+        segment = replace(record.segments[0], text="unmistakable")
+        line = replace(record.groups[0], text="unmistakable")
+        if what == "note":
+            record = replace(record, notes=(note,))
+        if what == "segment":
+            record = replace(record, segments=(segment,))
+        if what == "line":
+            record = replace(record, groups=(line, *record.groups[1:]))
+        store.put_sound_notes(A, [note] if what == "sound" else [])
+        store.add_chunk(record)
+        assert store.verify() == []
     change(folder, b"unmistakable", b"unmistakabld")
     with Store.open(folder) as store:
-        (problem,) = store.verify()
+        problem = store.verify()[-1]
         assert (problem.video_id, problem.start_s) == (A, 0.0)
+        assert "SHA-256" in problem.what
 
 
 def test_a_database_that_is_none_is_one_line(closed: Path) -> None:
