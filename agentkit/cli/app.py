@@ -7,7 +7,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from io import TextIOWrapper
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -32,9 +32,23 @@ for group in (ingest, ask, store, models, system):
     group.add_to(app)
 
 
+def _say_version(is_asked: bool) -> None:
+    if is_asked:
+        from importlib.metadata import version
+
+        typer.echo(f"agentkit {version('videoxl2-agentkit')}")
+        raise typer.Exit
+
+
+Version = Annotated[
+    bool,
+    typer.Option("--version", callback=_say_version, is_eager=True, help="Say which version."),
+]
+
+
 @app.callback()
 @takes_common(listed=True)
-def root(options: Options) -> None:
+def root(options: Options, version: Version = False) -> None:
     """Take what stands before the command."""
 
 

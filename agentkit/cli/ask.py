@@ -1,5 +1,6 @@
 """`ask`, `chat` and `search`: answers on stdout, what they rest on beside them."""
 
+import contextlib
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
@@ -54,6 +55,8 @@ def chat(options: Options, video: Videos = None) -> None:
 
     Each question is read in the light of those before it.
     """
+    with contextlib.suppress(ImportError):
+        import readline  # noqa: F401 — gives input() its line editing
     turns: list[tuple[str, str]] = []
     with options.open_session() as session:
         while (question := _next_question()) is not None:

@@ -175,7 +175,7 @@ def _progress() -> "Progress":
 
 def _drawing(progress: "Progress", name: str) -> OnEvent:
     """Return what moves the bar: by chunks, and within a stage by its share."""
-    task = progress.add_task(name, total=None, stage="")
+    task = progress.add_task(name, total=None, stage="loading models")
 
     def draw(event: "IngestEvent") -> None:
         if event.event == "stage" and event.share:

@@ -4,6 +4,7 @@ import io
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -523,6 +524,10 @@ def test_what_a_file_is_called_cannot_command_a_terminal(session: FakeSession, r
     session.answer = replace(ANSWER, citations=(replace(ANSWER.citations[0], why="a\x07b\nc"),))
     _, out, _ = run("ask", "Who?")
     assert out.splitlines()[-1] == "[ [2Jred  .mp4 00:12-00:20] a b c"
+
+
+def test_the_version_is_said(run: Any) -> None:
+    assert run("--version") == (0, f"agentkit {version('videoxl2-agentkit')}\n", "")
 
 
 def test_help_without_a_command_is_wrong_usage(run: Any) -> None:
