@@ -150,6 +150,7 @@ def ask(session: Session, case: Case, asked: Asked, video: StoredVideo) -> dict[
         "text": answer.text,
         "supported": answer.supported,
         "citations": [[cite.start_s, cite.end_s] for cite in answer.citations],
+        "why": [cite.why for cite in answer.citations],
         "dense": list(answer.coverage.dense_chunks),
         "seconds": round(time.perf_counter() - began, 3),
     }

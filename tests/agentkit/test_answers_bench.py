@@ -15,6 +15,7 @@ import answers  # noqa: E402 — benchmarks are scripts, found by the line above
 import answers_table as table  # noqa: E402
 import common  # noqa: E402
 import films  # noqa: E402
+import ingest  # noqa: E402
 import judging  # noqa: E402
 from judging import Asked, Searched, judge  # noqa: E402
 
@@ -525,3 +526,26 @@ def test_peak_memory_keeps_what_is_gone_again() -> None:
         del block
         after = common.tree_rss_bytes()
     assert memory.peak_bytes - before > 60_000_000 > after - before
+
+
+@pytest.mark.parametrize(
+    ("ratio", "met"),
+    [
+        (common.Ratio("r", 4.0, 2.0, "s"), True),
+        (common.Ratio("r", 4.0, 2.0, "s", aim=2.0), True),
+        (common.Ratio("r", 4.0, 2.0, "s", aim=2.1), False),
+        (common.Ratio("r", 4.0, 2.0, "s", limit=1.9), False),
+        (common.Ratio("r", 4.0, 2.0, "s", limit=2.0), True),
+    ],
+)
+def test_a_ratio_has_an_aim_or_a_limit(ratio: common.Ratio, met: bool) -> None:
+    assert ratio.met is met
+
+
+def test_a_file_joined_to_itself_goes_on_in_time(tmp_path: Path) -> None:
+    clip = draw_clip(tmp_path / "clip.mp4", (150, 20, 20), 440.0)
+    with av.open(str(ingest.joined(clip, 3, tmp_path))) as source:
+        times = [frame.time for frame in source.decode(video=0)]
+    assert len(times) == 3 * 40
+    assert np.all(np.diff(times) > 0)
+    assert times[-1] == pytest.approx(3 * 2.0, abs=0.2)
