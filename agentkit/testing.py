@@ -19,7 +19,6 @@ __all__ = [
     "long_gop",
     "make_video",
     "numbered",
-    "rotate_mp4",
     "scenes",
     "tone",
 ]
@@ -109,8 +108,8 @@ def make_video(
 
     `draw(number, time_s, size_px)` gives each picture, uint8 [H, W, 3] RGB. `times_ms` sets every
     frame's own time (a variable rate) in place of `seconds` x `fps`. `sound` is float32 mono at
-    SOUND_RATE_HZ. `rotation_deg` (mp4 and mov: 90, 180, 270 counter-clockwise) is written as
-    metadata, so players show the picture turned. `size_px` must be even in both directions.
+    SOUND_RATE_HZ. `rotation_deg` (90, 180, 270; counter-clockwise) is written as metadata:
+    players show the picture turned. `size_px` must be even in both directions.
     """
     base = Fraction(1, 1000) if times_ms is not None else 1 / Fraction(fps)
     ticks = list(times_ms) if times_ms is not None else list(range(round(seconds * fps)))
@@ -122,6 +121,8 @@ def make_video(
     ) as container:
         container.metadata.update(metadata or {})
         video = _video_stream(container, codec, Fraction(fps), base, size_px, options)
+        if rotation_deg:
+            video.set_display_rotation(rotation_deg)
         audio = _audio_stream(container) if sound is not None else None
         for number, tick in enumerate(ticks):
             frame = av.VideoFrame.from_ndarray(draw(number, float(tick * base), size_px), "rgb24")
@@ -132,8 +133,6 @@ def make_video(
             for block in _sound_frames(sound):
                 container.mux(audio.encode(block))
             container.mux(audio.encode(None))
-    if rotation_deg % 360:
-        rotate_mp4(path, rotation_deg)
     return path
 
 
@@ -169,19 +168,3 @@ def _sound_frames(sound: NDArray[np.float32], block: int = 1024) -> Iterator[av.
         frame.sample_rate, frame.pts = SOUND_RATE_HZ, start
         frame.time_base = Fraction(1, SOUND_RATE_HZ)
         yield frame
-
-
-def rotate_mp4(path: Path, rotation_deg: int) -> None:
-    """Write a display matrix into the first track header of an mp4: pictures shown turned.
-
-    PyAV offers no way to write it. ISO/IEC 14496-12, 8.3.2: the matrix stands 40 bytes after the
-    version field of `tkhd` (version 0), nine big-endian 16.16 numbers, the last column 2.30.
-    """
-    turn = {90: (0, -1, 1, 0), 180: (-1, 0, 0, -1), 270: (0, 1, -1, 0)}[rotation_deg % 360]
-    a, b, c, d = (value << 16 for value in turn)
-    matrix = np.array([a, b, 0, c, d, 0, 0, 0, 1 << 30], ">i4").tobytes()
-    data = bytearray(path.read_bytes())
-    at = data.index(b"tkhd") + 4
-    assert data[at] == 0, "track headers of version 0 only"
-    data[at + 40 : at + 76] = matrix
-    path.write_bytes(data)

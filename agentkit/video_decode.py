@@ -5,6 +5,7 @@ way, the frames that no other frame refers to. Its pictures are those of decodin
 """
 
 import logging
+import re
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import av.logging
 import numpy as np
 from av.container import InputContainer
 from av.packet import Packet
@@ -22,7 +24,14 @@ from numpy.typing import NDArray
 
 from agentkit.errors import VideoDamagedError
 from agentkit.video_clock import NO_PTS, Timeline, packets_of
-from agentkit.video_open import VideoLimits, check_size, open_container, picture_stream, shown
+from agentkit.video_open import (
+    VideoLimits,
+    check_size,
+    open_container,
+    picture_stream,
+    shown,
+    too_large,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +41,8 @@ Found = Iterator[tuple[int, VideoFrame]]  # rank and frame
 CHEAPER_TO_GO_ON = 4
 # A share says little of a few packets: judged while decoding from this many on, and at the end.
 FEW_PACKETS = 50
+
+_REFUSED = re.compile(r"size (\d+)x(\d+) exceeds specified max pixel count")
 
 
 class _SeekError(Exception):
@@ -118,14 +129,32 @@ class PictureSource:
         """Return the first frame that can be decoded.
 
         Raises:
+            VideoLimitError: the decoder refuses its size.
             VideoDamagedError: none of the first frames can.
         """
         for _, frame in self._found(np.arange(min(len(self.timeline.times_s), FEW_PACKETS))):
             check_size(frame.width, frame.height, self.path, self.limits)
             return frame
+        refused = self._refused_size()
+        if refused is not None:
+            raise too_large(*refused, self.path, self.limits)
         raise VideoDamagedError(
             f"{shown(self.path)}: no frame can be decoded; copy the file again", path=self.path
         )
+
+    def _refused_size(self) -> tuple[int, int] | None:
+        """Return the size a decoder refused, from its own words: there is no other sign of it."""
+        level = av.logging.get_level()
+        av.logging.set_level(av.logging.ERROR)
+        try:
+            with av.logging.Capture(local=False) as lines:
+                next(self.from_start(np.arange(1)), None)
+        except VideoDamagedError:
+            pass
+        finally:
+            av.logging.set_level(level)
+        found = _REFUSED.search(" ".join(line for _, _, line in lines))
+        return (int(found[1]), int(found[2])) if found else None
 
     def _found(self, ranks: NDArray[np.int64]) -> Found:
         if not len(ranks):

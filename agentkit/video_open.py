@@ -28,6 +28,15 @@ FORMATS = (
 )
 OPEN_OPTIONS = {"protocol_whitelist": "none", "format_whitelist": FORMATS}
 
+# Decoders count the padding of a picture too, so they get more room and `check_size` decides.
+DECODER_ROOM = 4
+
+# What a file calls its codec where the library has none: mp4, Matroska, AVI.
+_CODEC_NAMES = re.compile(
+    rb"vide.{1,4096}?stsd.{12}([ -~]{4})|(V_[A-Z0-9_/]{1,30})|vids([ -~]{4})", re.DOTALL
+)
+_PEEK = 8 << 20
+
 # A scheme of at least two letters (a single one is a drive), or a protocol with options.
 _PROTOCOL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:|(subfile|crypto|async|cache)[,:]")
 
@@ -156,7 +165,7 @@ def open_container(path: Path, limits: VideoLimits) -> Iterator[InputContainer]:
             raise VideoOpenError(f"{shown(path)}: empty file; copy it again", path=path)
         head = file.read(64)
         file.seek(0)
-        options = {**OPEN_OPTIONS, "max_pixels": str(limits.max_pixels)}
+        options = {**OPEN_OPTIONS, **_decoder_options(limits)}
         try:
             container = av.open(file, "r", options=options, metadata_errors="replace")
         except (av.FFmpegError, ValueError) as error:
@@ -187,24 +196,44 @@ def picture_stream(container: InputContainer, path: Path, limits: VideoLimits) -
         raise VideoOpenError(f"{shown(path)}: no video stream; is it an audio file?", path=path)
     stream = streams[0]
     if stream.codec_context is None:
-        name = stream.name or "unknown"
-        raise VideoOpenError(f"{shown(path)}: unsupported codec {name!r}; convert it", path=path)
+        raise VideoOpenError(
+            f"{shown(path)}: unsupported codec {_codec_name(path)!r}; convert it", path=path
+        )
     check_size(stream.codec_context.width, stream.codec_context.height, path, limits)
-    stream.codec_context.options = {"max_pixels": str(limits.max_pixels)}
+    stream.codec_context.options = _decoder_options(limits)
     stream.thread_type = "AUTO"
     # More threads only hold more pictures: memory stays the same on a machine with many cores.
     stream.codec_context.thread_count = min(os.cpu_count() or 1, 4)
     return stream
 
 
+def _decoder_options(limits: VideoLimits) -> dict[str, str]:
+    return {"max_pixels": str(limits.max_pixels * DECODER_ROOM)}
+
+
+def _codec_name(path: Path) -> str:
+    """Return what the file itself calls its codec, from its first and last bytes."""
+    with open_file(path) as file:
+        start = file.read(_PEEK)
+        file.seek(max(os.fstat(file.fileno()).st_size - _PEEK, 0))
+        found = _CODEC_NAMES.search(start + file.read(_PEEK))
+    names = [name for name in found.groups() if name] if found else []
+    return names[0].decode("ascii") if names else "unknown"
+
+
+def too_large(width_px: int, height_px: int, path: Path, limits: VideoLimits) -> VideoLimitError:
+    """Return the error for pictures of this size."""
+    return VideoLimitError(
+        f"{shown(path)}: too large: {width_px}x{height_px} px, the limit is"
+        f" {limits.max_pixels} pixels a picture; scale it down first",
+        path=path,
+    )
+
+
 def check_size(width_px: int, height_px: int, path: Path, limits: VideoLimits) -> None:
     """Raise VideoLimitError if a picture of this size is beyond the limit."""
     if width_px * height_px > limits.max_pixels:
-        raise VideoLimitError(
-            f"{shown(path)}: too large: {width_px}x{height_px} px, the limit is"
-            f" {limits.max_pixels} pixels a picture; scale it down first",
-            path=path,
-        )
+        raise too_large(width_px, height_px, path, limits)
 
 
 def sound_stream(container: InputContainer) -> AudioStream | None:
