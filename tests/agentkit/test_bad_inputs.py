@@ -623,3 +623,13 @@ def test_row_32_bad_questions(text: str) -> None:
 def test_row_33_ranges_outside_the_video(start_s: float, end_s: float) -> None:
     with pytest.raises(TimeRangeError, match=r"which is 10\.000 s long"):
         check_range(10.0, start_s, end_s)
+
+
+def test_every_row_about_reading_names_tests_that_exist() -> None:
+    table = (Path(__file__).parents[2] / "docs" / "bad-inputs.md").read_text(encoding="utf-8")
+    rows = {int(n): cell for n, cell in re.findall(r"^\| (\d+) \|.*\| (.*?) \|$", table, re.M)}
+    assert list(rows) == list(range(1, 37))
+    for number in (*range(1, 27), 32, 33):
+        named = re.findall(r"`(\w+)`", rows[number])
+        assert named
+        assert all(name in globals() for name in named)
