@@ -32,7 +32,8 @@ def insert(conn: sa.Connection, record: ChunkRecord, blob: Blob | None) -> int:
             first_group=chunk.first_group,
             num_groups=chunk.num_groups,
             rows_sha256=blob.sha256 if blob else None,
-            digest=digest(record.notes, record.groups, record.segments),
+            digest=digest(record.notes, record.groups),
+            texts_digest=digest(segments=record.segments),
         )
     )
     assert made.inserted_primary_key is not None
@@ -133,7 +134,7 @@ def select_given(conn: sa.Connection, video_id: str) -> list[Note]:
 
 
 def digest(
-    notes: Iterable[Note],
+    notes: Iterable[Note] = (),
     groups: Iterable[GroupRecord] = (),
     segments: Iterable[Segment] = (),
 ) -> str:

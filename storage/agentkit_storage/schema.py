@@ -22,7 +22,7 @@ from sqlalchemy.types import TypeDecorator
 
 from agentkit_storage.records import clean_text
 
-REVISION = "0001"  # the newest migration; a test holds the two together
+REVISION = "0002"  # the newest migration; a test holds the two together
 
 RowId = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers INTEGER keys only
 
@@ -119,7 +119,8 @@ class ChunkRow(Base):
     first_group: Mapped[int]
     num_groups: Mapped[int]
     rows_sha256: Mapped[str | None] = mapped_column(ForeignKey("blob.sha256"), index=True)
-    digest: Mapped[str] = mapped_column(String(64))  # SHA-256 of notes, tokens and texts
+    digest: Mapped[str] = mapped_column(String(64))  # SHA-256 of its notes and tokens
+    texts_digest: Mapped[str | None] = mapped_column(String(64))  # SHA-256 of its segments' texts
 
 
 class GroupRow(Base):

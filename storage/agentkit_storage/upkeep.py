@@ -139,7 +139,8 @@ def _blobs_in_use(conn: sa.Connection) -> "list[sa.Row[*tuple[Any, ...]]]":
 
 def _chunks(conn: sa.Connection) -> "list[sa.Row[*tuple[Any, ...]]]":
     query = sa.select(ChunkRow.id, ChunkRow.video_id, ChunkRow.start_s, ChunkRow.end_s,
-                      ChunkRow.first_group, ChunkRow.num_groups, ChunkRow.digest)  # fmt: skip
+                      ChunkRow.first_group, ChunkRow.num_groups, ChunkRow.digest,
+                      ChunkRow.texts_digest)  # fmt: skip
     return list(conn.execute(query.order_by(ChunkRow.id)))
 
 
@@ -160,7 +161,11 @@ def _chunk_problem(
         segments = _segments(conn, row.id)
     except StoreError as error:
         return Problem(str(error), row.video_id, row.start_s, row.end_s)
-    if chunks.digest(chunks.select_chunk_notes(conn, row.id), groups, segments) == row.digest:
+    found = (
+        chunks.digest(chunks.select_chunk_notes(conn, row.id), groups),
+        chunks.digest(segments=segments),
+    )
+    if found == (row.digest, row.texts_digest):
         return None
     what = "notes, tokens or texts differ from their SHA-256"
     return Problem(what, row.video_id, row.start_s, row.end_s)

@@ -1,8 +1,11 @@
 """The tables as the models want them, from every version on, on each database."""
 
+import signal
 import sqlite3
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +20,7 @@ from agentkit_storage import Store, database
 from agentkit_storage.database import Database
 from agentkit_storage.errors import StoreBusyError, StoreVersionError
 from agentkit_storage.schema import REVISION, Base
-from agentkit_storage.testing import draw_chunk, draw_video
+from agentkit_storage.testing import draw_chunk, draw_sound, draw_video
 
 A, B = "a1" * 32, "b2" * 32
 DATA = Path(__file__).parent / "data"
@@ -65,6 +68,20 @@ def test_a_store_of_the_first_revision_opens_and_goes_on(folder: Path) -> None:
         assert store.verify() == []
         store.add_chunk(draw_chunk(A, 2))
         assert store.num_chunks(A) == 3
+
+
+def test_a_kill_while_migrating_leaves_the_old_store(
+    folder: Path, start_worker: Callable[..., Any]
+) -> None:
+    with tarfile.open(DATA / "first_revision.tar.gz") as archive:
+        archive.extractall(folder, filter="data")
+    assert start_worker("migrate.rows:1", "videos").finish()[0] == -signal.SIGKILL
+    with sqlite3.connect(folder / "store.sqlite") as raw:
+        assert raw.execute("SELECT version_num FROM alembic_version").fetchall() == [("0001",)]
+    raw.close()
+    with Store.open(folder) as store:
+        assert store.sound_notes(A) == tuple(draw_sound())
+        assert store.verify() == []
 
 
 def test_a_store_of_a_newer_version_is_left_alone(folder: Path) -> None:

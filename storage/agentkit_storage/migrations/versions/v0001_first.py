@@ -84,7 +84,7 @@ def _make_videos() -> None:
         sa.Column("missing", sa.JSON, nullable=False),
         sa.Column("warnings", sa.JSON, nullable=False),
         sa.Column("fingerprint", sa.Text, nullable=False),
-        sa.Column("sound_digest", sa.String(64), nullable=True),
+        sa.Column("listened", sa.Boolean, nullable=False),
         sa.Column("added_at", sa.Double, nullable=False),
     )
     op.create_table(
