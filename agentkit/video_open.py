@@ -50,6 +50,7 @@ _SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"<?xml", "an XML document"),
     (b"<MPD", "a DASH manifest"),
 )
+_SOUND_SIGNATURES = (b"ID3", b"fLaC", b"\xff\xfb", b"\xff\xf1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +180,8 @@ def _open_problem(path: Path, head: bytes) -> str:
     for signature, kind in _SIGNATURES:
         if start.startswith(signature):
             return f"{shown(path)}: unsupported format ({kind}); give a video file such as mp4"
+    if start.startswith(_SOUND_SIGNATURES) or head[8:12] == b"WAVE":
+        return f"{shown(path)}: no video stream; is it an audio file?"
     if head[4:8] == b"ftyp":
         return f"{shown(path)}: truncated: its index is missing; copy it again or remux it"
     return f"{shown(path)}: not a video; give a video file such as mp4 or mkv"
