@@ -7,9 +7,10 @@ is no answer, whatever words stand beside that.
 
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 QUESTIONS = Path(__file__).parent / "questions.toml"
 KINDS = ("seen", "count", "said", "text", "when", "next")
@@ -29,6 +30,8 @@ _TIMES = re.compile(
 )
 _CLAUSE_END = re.compile(r"[.;:!?\n]+(?=\s|$)|,?\s+but\s+|\s+(?:however|although|though)\s+", re.I)
 _NOT = {"no", "not", "never", "none", "without", "neither", "nor", "cannot", "nobody", "nothing"}
+_COLOURS = {"black", "white", "grey", "gray", "red", "green", "blue", "yellow", "orange", "brown"}
+_COLOURS |= {"purple", "pink"}
 _NEGATION_REACH = 4  # words: "not a red or blue car" denies both colours
 
 _FOUND_NOTHING = re.compile(
@@ -57,6 +60,7 @@ class Asked:
     text: str
     words: tuple[tuple[str, ...], ...] = ()
     spans: tuple[Span, ...] = ()  # seconds of the clip
+    wrong: tuple[str, ...] = ()  # words that make an answer wrong
 
     @property
     def answerable(self) -> bool:
@@ -91,17 +95,21 @@ def load_questions(path: Path = QUESTIONS) -> tuple[list[Asked], list[Searched]]
     return asked, searched
 
 
-def _asked(entry: Mapping[str, object]) -> Asked:
-    groups = tuple(tuple(group) for group in entry["words"])  # type: ignore[attr-defined]  # TOML
-    return Asked(**{**entry, "words": groups, "spans": _spans(entry["spans"])})  # type: ignore[arg-type]  # TOML
+def _asked(entry: Mapping[str, Any]) -> Asked:
+    lists = {
+        "words": tuple(tuple(group) for group in entry["words"]),
+        "spans": _spans(entry["spans"]),
+        "wrong": tuple(entry.get("wrong", ())),
+    }
+    return Asked(**{**entry, **lists})
 
 
-def _relevant(clips: Mapping[str, object]) -> Mapping[str, tuple[Span, ...]]:
+def _relevant(clips: Mapping[str, Any]) -> Mapping[str, tuple[Span, ...]]:
     return {clip: _spans(spans) for clip, spans in clips.items()}
 
 
-def _spans(pairs: object) -> tuple[Span, ...]:
-    return tuple((float(start), float(end)) for start, end in pairs)  # type: ignore[attr-defined]  # TOML
+def _spans(pairs: Iterable[tuple[float, float]]) -> tuple[Span, ...]:
+    return tuple((float(start), float(end)) for start, end in pairs)
 
 
 def judge(
@@ -123,14 +131,23 @@ def judge(
 
 
 def says(asked: Asked, text: str) -> bool:
-    """Say whether the answer has one word or phrase of every group, affirmed."""
+    """Say whether the answer has one word or phrase of every group, affirmed, and no wrong one."""
     if asked.kind == "count":
         return _counts(text, asked.words[0])
     clauses = [words_of(clause) for clause in clauses_of(text)]
-    return all(
-        any(_affirmed(words_of(choice), clause) for choice in group for clause in clauses)
-        for group in asked.words
-    )
+
+    def has(choices: Iterable[str]) -> bool:
+        return any(_affirmed(words_of(each), clause) for each in choices for clause in clauses)
+
+    return all(has(group) for group in asked.words) and not has(_wrong(asked))
+
+
+def _wrong(asked: Asked) -> tuple[str, ...]:
+    """Return the words that make an answer wrong; where a colour is asked for, the other ones."""
+    right = {choice for group in asked.words for choice in group}
+    if not right & _COLOURS:
+        return asked.wrong
+    return (*asked.wrong, *sorted(_COLOURS - right - set(words_of(asked.text))))
 
 
 def _counts(text: str, right: Sequence[str]) -> bool:

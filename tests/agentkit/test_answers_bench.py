@@ -61,6 +61,21 @@ def test_wrong_missing_and_denied_words_are_wrong(text: str) -> None:
     assert not answered(CARS, text)
 
 
+def test_a_wrong_word_beside_the_right_one_is_wrong() -> None:
+    who = Asked("q", "c.mp4", "seen", "easy", "Who walks?", (("person",),), tuple(HERE), ("car",))
+    assert answered(who, "A person walks.")
+    assert not answered(who, "The person who walks is a car.")
+    assert answered(who, "A person walks, not a car.")
+
+
+def test_another_colour_beside_the_right_one_is_wrong() -> None:
+    text = "What colour is the car beside the white bus?"
+    colour = Asked("q", "c.mp4", "seen", "hard", text, (("red",),), tuple(HERE))
+    assert answered(colour, "It is red.")
+    assert answered(colour, "The car beside the white bus is red.")
+    assert not answered(colour, "Red or blue.")
+
+
 def test_an_answer_marked_unsupported_is_no_answer() -> None:
     assert not answered(CARS, "A car.", supported=False)
     assert answered(CARS, "A car.", supported=None)
