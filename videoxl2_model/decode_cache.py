@@ -75,9 +75,7 @@ class DecodeCache:
         `advance` after the last layer.
         """
         rows = query.shape[1]
-        here = range(self.length, self.length + rows)
-        query = self._rotary.rotate(query, here)
-        key = self._rotary.rotate(key, here)
+        query, key = self.rotate_new(query), self.rotate_new(key)
         self._write(layer, key, value)
         if rows == 1:
             seen = self.rows[layer, :, :, : self.length + 1]
@@ -90,8 +88,11 @@ class DecodeCache:
 
     def keep(self, layer: int, key: Tensor, value: Tensor) -> None:
         """Append un-rotated keys and values [H_kv, R, D] to one layer, and no more."""
-        here = range(self.length, self.length + key.shape[1])
-        self._write(layer, self._rotary.rotate(key, here), value)
+        self._write(layer, self.rotate_new(key), value)
+
+    def rotate_new(self, x: Tensor) -> Tensor:
+        """Return queries or keys [H, R, D] rotated to the R positions after the last."""
+        return self._rotary.rotate(x, range(self.length, self.length + x.shape[1]))
 
     def _write(self, layer: int, key: Tensor, value: Tensor) -> None:
         stop = self.length + key.shape[1]

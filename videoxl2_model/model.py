@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
+from torch import Tensor
 
 from videoxl2_model.config import GenerationSettings, PrefillConfig, SparseRule, StepWeights
 from videoxl2_model.decode_cache import DecodeCache
@@ -16,6 +17,7 @@ from videoxl2_model.errors import CheckpointError
 from videoxl2_model.generate import generate
 from videoxl2_model.kv_cache import VideoKV
 from videoxl2_model.prefill import Prefill, TokenGroup
+from videoxl2_model.relevance import score
 from videoxl2_model.weights import load_decoder
 
 UNFINISHED = "\N{REPLACEMENT CHARACTER}"
@@ -111,6 +113,10 @@ class LanguageModel:
             run.add(group)
         run.flush()
         return run.kv
+
+    def score(self, kv: VideoKV, question: str, step: int = 4) -> Tensor:
+        """Return how much a question looks at each group, [num_groups] (see `relevance`)."""
+        return score(self.decoder, kv, self.encode(question), step)
 
     def generate(
         self,
