@@ -4,9 +4,10 @@ Knows no frame: what the store keeps is all that a question needs.
 """
 
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
+from agentkit import cues
 from agentkit.citing import CitingConfig, abstains, cite
 from agentkit.config import AskSettings
 from agentkit.kv_tier import KVTier
@@ -14,14 +15,21 @@ from agentkit.plugin_manager import Domain
 from agentkit.retrieval import Passage, Retrieval
 from agentkit.stages import StageClock
 from agentkit.terms import content_terms
-from agentkit.types import Answer, Citation, Coverage, Evidence, Note, Question, StoredVideo
+from agentkit.types import (
+    Answer,
+    Citation,
+    Coverage,
+    Evidence,
+    Note,
+    OnText,
+    Question,
+    StoredVideo,
+    Turns,
+)
 from videoxl2_model.config import GenerationSettings, SparseRule
 from videoxl2_model.kv_cache import VideoKV
 
 logger = logging.getLogger(__name__)
-OnText = Callable[[str], None]
-Turns = Sequence[tuple[str, str]]  # earlier questions and answers of a conversation
-
 EVIDENCE_PASSAGES = 12
 
 
@@ -87,12 +95,20 @@ class _Asked:
         return [self._video.video_id]
 
     def _passages(self) -> list[Passage]:
-        """Return what is near the question; for one about the whole video, from all over it."""
-        retrieval = self._asking.retrieval
-        if content_terms(self._question.text):
-            return retrieval.passages(self._question.text, self._ids)
-        spread = evenly(self._video.chunks, self._settings.k)
-        return [p for index in spread for p in retrieval.of_chunk(self._video.video_id, index)]
+        """Return what is near the question, what lies in the times that it names first.
+
+        A question that names no subject is about the times it names, or about the whole video.
+        """
+        retrieval, text = self._asking.retrieval, self._question.text
+        spans_s = cues.spans_s(text, self._video.duration_s)
+        if content_terms(text):
+            found = retrieval.passages(text, self._ids)
+            return sorted(found, key=lambda p: bool(spans_s) and not _inside(p, spans_s))
+        chunks = self._asking.kv.store.chunks(self._video.video_id)
+        named = [c.index for c in chunks if any(c.start_s < e and c.end_s > b for b, e in spans_s)]
+        wanted = named[: self._settings.k] or evenly(len(chunks), self._settings.k)
+        found = [p for index in wanted for p in retrieval.of_chunk(self._video.video_id, index)]
+        return [p for p in found if not named or _inside(p, spans_s)]
 
     def _dense(self, passages: Sequence[Passage]) -> tuple[int, ...]:
         """Return the chunks that stay whole: all, or those that search and domain chose."""
@@ -191,6 +207,10 @@ class _Asked:
             seconds={name: round(spent, 3) for name, spent in self._clock.seconds.items()},
             tier=self._tier,
         )
+
+
+def _inside(passage: Passage, spans_s: Sequence[tuple[float, float]]) -> bool:
+    return any(passage.start_s < end_s and passage.end_s > start_s for start_s, end_s in spans_s)
 
 
 def evenly(count: int, wanted: int) -> list[int]:

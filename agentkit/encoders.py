@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentkit.errors import UnknownNameError
-from agentkit.note_line import group_line
+from agentkit.note_line import VERSION, group_line
 from agentkit.types import Encoder, FrameBatch, GroupTokens, Note
 
 if TYPE_CHECKING:
@@ -72,6 +72,6 @@ def load_encoder(name: str, model: "LanguageModel", tokenizer: str, budget_token
             tokenize=model.encode,
             embed_ids=lambda ids: model.decoder.embed(ids).float().numpy(),
             budget_tokens=budget_tokens,
-            fingerprint=f"notes/1/{tokenizer}/{budget_tokens}",
+            fingerprint=f"notes/{VERSION}/{tokenizer}/{budget_tokens}",
         )
     raise UnknownNameError("encoder", name, ["notes"])

@@ -96,8 +96,7 @@ class Engine:
     @property
     def sampling_plan(self) -> SamplingPlan:
         """The plan for a video whose domain names none."""
-        wanted = self.settings.sampling
-        return SamplingPlan(wanted.mode, wanted.fps, wanted.max_frames, wanted.max_fps)
+        return self.settings.sampling.plan()
 
     @property
     def _model_folder(self) -> Path:

@@ -7,7 +7,7 @@ question and no terminal; tells its progress through events.
 import itertools
 import logging
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,7 @@ import numpy as np
 
 from agentkit.instruments import Instruments
 from agentkit.kv_tier import KVTier
-from agentkit.note_line import notes_of_group, searchable
+from agentkit.note_line import embedded, notes_of_group, searchable
 from agentkit.plugin_manager import Domain
 from agentkit.retrieval import visual_space
 from agentkit.stages import StageClock
@@ -27,6 +27,7 @@ from agentkit.types import (
     GroupTokens,
     IngestEvent,
     Note,
+    OnEvent,
     SamplingPlan,
     StoredVideo,
     VideoInfo,
@@ -35,7 +36,6 @@ from agentkit.video import plan_times, probe, sample
 from agentkit_storage import ChunkRecord, GroupRecord, Segment, Store
 
 logger = logging.getLogger(__name__)
-OnEvent = Callable[[IngestEvent], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ class Pipeline:
                 self.instruments.fingerprint,
                 self.encoder.fingerprint,
                 self.embedder.fingerprint,
-                ",".join(self.domain.ingest_plugins),
+                self.domain.fingerprint,
             ]
         )
 
@@ -262,7 +262,7 @@ class _Run:
 
     def _segments(self, notes: Sequence[Note]) -> tuple[Segment, ...]:
         passages = searchable(notes)
-        vectors = self._pipeline.embedder.embed([passage.text for passage in passages])
+        vectors = self._pipeline.embedder.embed([embedded(passage) for passage in passages])
         return tuple(
             Segment(p.start_s, p.end_s, p.kind, p.text, vector)
             for p, vector in zip(passages, vectors, strict=True)

@@ -107,11 +107,6 @@ class Domain:
             if not INGEST_HOOKS.isdisjoint(self.hooks_of(plugin.name))
         )
 
-    @property
-    def ingest_plugins(self) -> tuple[str, ...]:
-        """Return the plugins whose words go into what an ingest stores."""
-        return tuple(name for name in self._names if "describe_chunk" in self.hooks_of(name))
-
     def hooks_of(self, plugin_name: str) -> tuple[str, ...]:
         """Return the names of the hooks that a plugin of this domain answers."""
         callers = self._manager.get_hookcallers(self._manager.get_plugin(plugin_name)) or []

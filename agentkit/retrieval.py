@@ -7,14 +7,16 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from agentkit.note_line import searchable
-from agentkit.terms import content_terms, overlap
+from agentkit import cues
+from agentkit.terms import content_terms
 from agentkit.types import ChunkHit, Embedder
 from agentkit_storage import Hit, Store
 
 # Reciprocal rank fusion's usual constant (Cormack, Clarke and Buettcher, SIGIR 2009).
 RRF_CONSTANT = 60
 TEXT_SPACE = "text"
+
+PassageKey = tuple[str, int, float, float, str, str]
 
 
 def visual_space(encoder: str) -> str:
@@ -32,26 +34,65 @@ class Passage:
     end_s: float
     kind: str
     text: str
-    near: float
-    words: float
-    score: float  # fused, 0..1: 1 is first in both lists
+    near: float = 0.0
+    words: float = 0.0
+    score: float = 1.0  # fused, 0..1: 1 is first in both lists
 
     @property
-    def key(self) -> tuple[str, int, float, float, str, str]:
+    def key(self) -> PassageKey:
         """What makes two passages the same one."""
         return (self.video_id, self.chunk_index, self.start_s, self.end_s, self.kind, self.text)
 
 
 @dataclass(frozen=True, slots=True)
 class RetrievalConfig:
-    """`min_near`: cosine below which a passage is not near enough on its own.
+    """What is near enough to be evidence; chosen by docs/answers.md.
 
-    `min_words`: share of the question's terms that lets a passage in whatever its cosine.
+    `min_near`: the cosine that a passage needs on its own; `min_near_of_kind`: the same for speech
+    or text on screen where the question is about just that; `min_words`: the share of the
+    question's terms that lets a passage in whatever its cosine.
     """
 
-    min_near: float = 0.35
+    min_near: float = 0.3
+    min_near_of_kind: float = 0.2
     min_words: float = 0.5
     pool: int = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a question points at."""
+
+    kinds: frozenset[str]
+    subjects: tuple[str, ...]
+    things: tuple[str, ...]
+
+    @classmethod
+    def of(cls, text: str) -> "Asked":
+        terms = content_terms(text)
+        subjects = cues.subjects(terms)
+        return cls(cues.kinds(terms), tuple(subjects), tuple(cues.things(subjects)))
+
+    @property
+    def query(self) -> str:
+        """The words to look for, with the names under which notes would have them."""
+        return " ".join(sorted({name for term in self.subjects for name in cues.reported_as(term)}))
+
+    def rules_out(self, passage: Hit) -> bool:
+        """Say whether what is seen cannot be evidence: it has none of the things asked for.
+
+        A thing that the object detector knows and did not report is not there, however near the
+        sentences are: "how many elephants cross the road" is near to any street.
+        """
+        return (
+            passage.kind == "objects"
+            and bool(self.things)
+            and not cues.share(self.things, passage.text)
+        )
+
+    def is_for(self, kind: str) -> bool:
+        """Say whether the question is about all of a kind: "what does the speaker say?"."""
+        return kind in self.kinds and not set(self.subjects) - set(self.things)
 
 
 class Retrieval:
@@ -60,28 +101,24 @@ class Retrieval:
     def __init__(self, store: Store, embedder: Embedder, config: RetrievalConfig) -> None:
         self._store = store
         self._embedder = embedder
-        store.use_space(TEXT_SPACE, embedder.fingerprint, embedder.size)
         self._config = config
+        store.use_space(TEXT_SPACE, embedder.fingerprint, embedder.size)
 
     def passages(self, text: str, video_ids: Sequence[str] = ()) -> list[Passage]:
         """Return the passages near enough to `text`, best first; none where nothing is."""
-        terms = content_terms(text)
+        asked = Asked.of(text)
         vector = self._embedder.embed([text])[0]
         wanted = list(video_ids) or None
         near = self._store.search_vectors(TEXT_SPACE, vector, self._config.pool, wanted)
-        exact = (
-            self._store.search_words(" ".join(terms), self._config.pool, wanted) if terms else []
-        )
+        exact = self._store.search_words(asked.query, self._config.pool, wanted)
         cosine = {_key(hit): hit.score for hit in near}
-        ranks = _fuse([_key(hit) for hit in near], [_key(hit) for hit in exact])
-        found = {_key(hit): hit for hit in [*near, *exact]}
+        scores = _fuse([_key(hit) for hit in near], [_key(hit) for hit in exact])
+        found = {_key(hit): hit for hit in [*near, *exact] if not asked.rules_out(hit)}
         passages = [
-            Passage(
-                *key, near=cosine.get(key, 0.0), words=overlap(terms, hit.text), score=ranks[key]
-            )
+            Passage(*key, cosine.get(key, 0.0), cues.share(asked.subjects, hit.text), scores[key])
             for key, hit in found.items()
         ]
-        kept = [passage for passage in passages if self._near_enough(passage)]
+        kept = [passage for passage in passages if self._is_evidence(passage, asked)]
         return sorted(kept, key=lambda p: (-p.score, p.video_id, p.start_s))
 
     def search(self, text: str, video_ids: Sequence[str] = (), k: int = 10) -> list[ChunkHit]:
@@ -93,16 +130,20 @@ class Retrieval:
         best: dict[tuple[str, int], Passage] = {}
         for passage in passages:
             best.setdefault((passage.video_id, passage.chunk_index), passage)
-        return [self._hit(passage) for passage in best.values()]
+        chunks = {video: self._store.chunks(video) for video, _ in best}
+        return [
+            ChunkHit(
+                chunks[passage.video_id][passage.chunk_index],
+                round(passage.score, 4),
+                f"{passage.kind}: {passage.text}",
+                (passage.start_s, passage.end_s),
+            )
+            for passage in best.values()
+        ]
 
     def of_chunk(self, video_id: str, index: int) -> list[Passage]:
-        """Return all passages of one chunk, as near as can be, for a question about the whole."""
-        chunk = self._store.chunks(video_id)[index]
-        notes = searchable(self._store.notes(video_id, chunk.start_s, chunk.end_s))
-        return [
-            Passage(video_id, index, n.start_s, n.end_s, n.kind, n.text, 0.0, 0.0, 1.0)
-            for n in notes
-        ]
+        """Return all passages of one chunk, for a question about the whole video."""
+        return [Passage(*_key(hit)) for hit in self._store.segments(video_id, index)]
 
     def similar(self, video_id: str, at_s: float, encoder: str, k: int) -> list[ChunkHit]:
         """Return the chunks whose pooled vector is nearest to that of the chunk at a time."""
@@ -112,8 +153,8 @@ class Retrieval:
         vector = self._store.chunk_vector(video_id, here.index, space)
         if vector is None:
             return []
-        hits = self._store.search_vectors(space, vector, k + 1)
-        others = [h for h in hits if (h.video_id, h.chunk_index) != (video_id, here.index)]
+        found = self._store.search_vectors(space, vector, k + 1)
+        others = [h for h in found if (h.video_id, h.chunk_index) != (video_id, here.index)]
         return [
             ChunkHit(
                 self._store.chunks(hit.video_id)[hit.chunk_index],
@@ -124,30 +165,23 @@ class Retrieval:
             for hit in others[:k]
         ]
 
-    def _near_enough(self, passage: Passage) -> bool:
-        return passage.near >= self._config.min_near or passage.words >= self._config.min_words
-
-    def _hit(self, passage: Passage) -> ChunkHit:
-        chunk = self._store.chunks(passage.video_id)[passage.chunk_index]
-        return ChunkHit(
-            chunk,
-            round(passage.score, 4),
-            f"{passage.kind}: {passage.text}",
-            (passage.start_s, passage.end_s),
-        )
+    def _is_evidence(self, passage: Passage, asked: Asked) -> bool:
+        config = self._config
+        if asked.is_for(passage.kind):
+            return True
+        of_kind = passage.kind in asked.kinds
+        enough = config.min_near_of_kind if of_kind else config.min_near
+        return passage.near >= enough or passage.words >= config.min_words
 
 
-_Key = tuple[str, int, float, float, str, str]
-
-
-def _key(hit: Hit) -> _Key:
+def _key(hit: Hit) -> PassageKey:
     return (hit.video_id, hit.chunk_index, hit.start_s, hit.end_s, hit.kind, hit.text)
 
 
-def _fuse(*rankings: Sequence[_Key]) -> dict[_Key, float]:
+def _fuse(*rankings: Sequence[PassageKey]) -> dict[PassageKey, float]:
     """Return reciprocal rank fusion scores, 1 for first in every ranking that is not empty."""
     used = [ranking for ranking in rankings if ranking]
-    scores: dict[_Key, float] = defaultdict(float)
+    scores: dict[PassageKey, float] = defaultdict(float)
     for ranking in used:
         for rank, key in enumerate(ranking):
             scores[key] += (RRF_CONSTANT + 1) / (RRF_CONSTANT + 1 + rank) / len(used)

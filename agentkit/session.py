@@ -10,23 +10,35 @@ from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from agentkit.asking import Asking, OnText, Turns
 from agentkit.checks import check_question, check_range
 from agentkit.config import Settings
 from agentkit.engine import CHUNK_GROUPS, Engine
 from agentkit.errors import StaleVideoError, UsageError
-from agentkit.kv_tier import KVTier
-from agentkit.pipeline import OnEvent, Pipeline
 from agentkit.plugin_manager import Domain
-from agentkit.retrieval import Retrieval, RetrievalConfig
-from agentkit.types import Answer, ChunkHit, Note, Question, SamplingPlan, StoredVideo
+from agentkit.types import (
+    Answer,
+    ChunkHit,
+    Note,
+    OnEvent,
+    OnText,
+    Question,
+    SamplingPlan,
+    StoredVideo,
+    Turns,
+)
 from agentkit.video import content_id, frames_at, probe
-from agentkit_storage import Store
+
+if TYPE_CHECKING:  # these load torch, FAISS or ONNX Runtime: only when they are used
+    from agentkit.asking import Asking
+    from agentkit.kv_tier import KVTier
+    from agentkit.pipeline import Pipeline
+    from agentkit.retrieval import Retrieval
+    from agentkit_storage import Store
 
 VideoName = str | Path | StoredVideo
 
@@ -34,7 +46,7 @@ VideoName = str | Path | StoredVideo
 class Session:
     """One store, one set of models, one domain. Not for several threads at once."""
 
-    def __init__(self, settings: Settings, domain: Domain, store: Store) -> None:
+    def __init__(self, settings: Settings, domain: Domain, store: "Store") -> None:
         self._settings = settings
         self._domain = domain
         self._store = store
@@ -44,6 +56,8 @@ class Session:
     def open(cls, settings: Settings | None = None, domain: str | None = None) -> Self:
         """Open the store that the settings name; models load when first needed."""
         settings = settings or Settings.load()
+        from agentkit_storage import Store
+
         voice = Domain.load(domain or settings.domain, third_party=not settings.disable_plugins)
         return cls(settings, voice, Store.open(settings.store))
 
@@ -161,12 +175,16 @@ class Session:
         return by_id[passages[0].video_id] if passages else videos[0]
 
     @cached_property
-    def _retrieval(self) -> Retrieval:
+    def _retrieval(self) -> "Retrieval":
+        from agentkit.retrieval import Retrieval, RetrievalConfig
+
         config = RetrievalConfig(min_near=self._settings.ask.min_score)
         return Retrieval(self._store, self._engine.embedder, config)
 
     @cached_property
-    def _kv(self) -> KVTier:
+    def _kv(self) -> "KVTier":
+        from agentkit.kv_tier import KVTier
+
         engine = self._engine
         return KVTier(
             self._store,
@@ -178,7 +196,9 @@ class Session:
         )
 
     @cached_property
-    def _asking(self) -> Asking:
+    def _asking(self) -> "Asking":
+        from agentkit.asking import Asking
+
         return Asking(
             self._settings.ask,
             self._kv,
@@ -189,7 +209,9 @@ class Session:
         )
 
     @cached_property
-    def _pipeline(self) -> Pipeline:
+    def _pipeline(self) -> "Pipeline":
+        from agentkit.pipeline import Pipeline
+
         engine = self._engine
         return Pipeline(
             store=self._store,

@@ -27,6 +27,8 @@ __all__ = [
     "IngestEvent",
     "Instrument",
     "Note",
+    "OnEvent",
+    "OnText",
     "Question",
     "Report",
     "SamplingPlan",
@@ -34,6 +36,7 @@ __all__ = [
     "SessionView",
     "SoundInstrument",
     "StoredVideo",
+    "Turns",
     "VideoInfo",
     "VideoModel",
 ]
@@ -43,7 +46,7 @@ SamplingMode = Literal["fps", "reference", "keyframes", "uniform"]
 
 @dataclass(frozen=True, slots=True)
 class VideoInfo:
-    """What is known of a video before a frame is decoded. `video_id` is the SHA-256 of its bytes."""
+    """What is known of a video before it is sampled. `video_id` is the SHA-256 of its bytes."""
 
     video_id: str
     path: Path
@@ -62,7 +65,7 @@ class VideoInfo:
 
 @dataclass(frozen=True, slots=True)
 class SamplingPlan:
-    """Which frames to look at. `fps`: the last frame at or before each multiple of 1/fps seconds."""
+    """Which frames to look at; `fps` takes the last frame at or before each multiple of 1/fps s."""
 
     mode: SamplingMode = "fps"
     fps: float = 1.0
@@ -185,6 +188,11 @@ class IngestEvent:
     message: str = ""
 
 
+OnEvent = Callable[[IngestEvent], None]
+OnText = Callable[[str], None]  # gets an answer's pieces as they come
+Turns = Sequence[tuple[str, str]]  # earlier questions and answers of a conversation
+
+
 class Instrument(Protocol):
     """Looks at frames. May remember the group before, no more: an ingest resumes at any chunk."""
 
@@ -209,8 +217,11 @@ class SoundInstrument(Protocol):
 class Embedder(Protocol):
     """Text to unit vectors, all of one space; `fingerprint` names the space."""
 
-    fingerprint: str
-    size: int
+    @property
+    def fingerprint(self) -> str: ...
+
+    @property
+    def size(self) -> int: ...
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return unit vectors, [len(texts), size]."""
@@ -219,13 +230,17 @@ class Embedder(Protocol):
 class Encoder(Protocol):
     """Turns a group of frames and its notes into tokens of the language model."""
 
-    name: str
-    fingerprint: str
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def fingerprint(self) -> str:
+        """What the tokens depend on besides frames and notes."""
 
     def encode(
         self, batch: FrameBatch, notes: Sequence[Note], before: Sequence[Note] | None
     ) -> GroupTokens:
-        """Return one group's tokens; `before` are the notes of the group before, None at the start."""
+        """Return one group's tokens; without `before`, the notes before, it stands alone."""
 
     def pooled(self, groups: Sequence[GroupTokens]) -> NDArray[np.float32]:
         """Return one unit vector [E] for a chunk's groups."""

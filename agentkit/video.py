@@ -210,6 +210,11 @@ def _scanned(path: Path, stamp: FileStamp, limits: VideoLimits) -> Timeline:
         return scan(container, stream, path, stamp.nbytes, limits)
 
 
+def forget_timelines() -> None:
+    """Drop the timelines kept of the last files, for measuring what a new file costs."""
+    _scanned.cache_clear()
+
+
 def _title(text: str) -> str:
     """Return a title as data: one line, printable, of bounded length."""
     words = "".join(letter if letter.isprintable() else " " for letter in text).split()

@@ -64,7 +64,7 @@ class YoloxNano:
 
 
 class Objects:
-    """One note of kind "objects" for each class and shot in a group: "3 persons left and centre".
+    """One note of kind "objects" for each class and shot in a group: "3 people left and centre".
 
     A count is the upper median over the shot's frames, so a box that flickers is neither news nor
     a thing; score and box are of a frame that shows this count.
@@ -78,7 +78,7 @@ class Objects:
     ) -> None:
         self._detector = detector
         self._config = config or ObjectConfig()
-        self.version = f"1 {self._config} {version}"
+        self.version = f"2 {self._config} {version}"
 
     def start(self, video: VideoInfo) -> None:
         """Nothing is remembered between groups."""

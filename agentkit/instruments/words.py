@@ -17,6 +17,7 @@ COCO_NAMES = tuple(
 )
 
 _IRREGULAR = {
+    "person": "people",
     "sheep": "sheep",
     "skis": "skis",
     "scissors": "scissors",
@@ -37,12 +38,12 @@ class ObjectCount:
 
     @property
     def things(self) -> str:
-        """The count and the name: "3 persons", "1 car"."""
+        """The count and the name: "3 people", "1 car"."""
         return f"{self.count} {self.name if self.count == 1 else plural(self.name)}"
 
     @property
     def text(self) -> str:
-        """The whole: "3 persons left and centre"."""
+        """The whole: "3 people left and centre"."""
         return f"{self.things} {places_text(self.places)}" if self.places else self.things
 
     @classmethod

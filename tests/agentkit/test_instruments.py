@@ -185,7 +185,7 @@ def test_counts_are_of_most_frames_with_their_places_and_box() -> None:
     two = detected((0, 0.1, 0.9), (0, 0.4, 0.5))
     three = detected((0, 0.1, 0.8), (0, 0.4, 0.6), (0, 0.8, 0.45))
     [note] = counted([two, three, two, two])
-    assert note == Note(0.0, 4.0, "objects", "2 persons left and centre", 0.7, (0.1, 0.2, 0.5, 0.6))
+    assert note == Note(0.0, 4.0, "objects", "2 people left and centre", 0.7, (0.1, 0.2, 0.5, 0.6))
 
 
 def test_what_flickers_or_is_never_certain_is_left_out() -> None:
@@ -218,7 +218,7 @@ def test_a_count_is_read_back_as_it_was_written(
 def test_plurals() -> None:
     names = ("person", "bus", "bench", "knife", "sheep", "toothbrush")
     assert [plural(n) for n in names] == [
-        "persons",
+        "people",
         "buses",
         "benches",
         "knives",

@@ -57,7 +57,7 @@ def test_persons_and_cars_are_seen_among_the_pedestrians(instruments: Instrument
     groups = seen(instruments, clip("vtest.avi"), seconds=16)
     for batch, notes in groups:
         found = " ".join(note.text for note in notes if note.kind == "objects")
-        assert "persons" in found, batch.times_s
+        assert "people" in found, batch.times_s
         assert "1 car right" in found
     assert texts(groups, "shot") == []
     assert texts(groups, "ocr") == []
@@ -81,7 +81,7 @@ def test_what_is_said_and_what_stands_below_is_right_to_the_word(
     captions = [n for _, notes in groups for n in notes if n.kind == "ocr"]
     assert {"PRESIDENT OBAMA STATEMENT ON IRAN"} <= {n.text for n in captions}
     assert min(n.start_s for n in captions) == 3.0  # it comes between 2 and 3 s
-    assert "2 persons left and centre" in texts(groups, "objects")
+    assert "2 people left and centre" in texts(groups, "objects")
     lines = [group_line([*notes, *notes_of_group(speech, b)], [], 60) for b, notes in groups]
     assert 'text "PRESIDENT OBAMA STATEMENT ON IRAN' in lines[0]
     assert 'says "Today, after two years of negotiations' in lines[0]

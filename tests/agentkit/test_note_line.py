@@ -86,7 +86,7 @@ def at(kind: str, text: str, start_s: float = 0.0, end_s: float = 4.0) -> Note:
 GROUP = [
     at("shot", "cut"),
     at("motion", "some motion left"),
-    at("objects", "3 persons left"),
+    at("objects", "3 people left"),
     at("objects", "2 cars right"),
     at("ocr", "BREAKING NEWS"),
     at("speech", "we can do it"),
@@ -96,19 +96,19 @@ GROUP = [
 def test_the_line_by_example() -> None:
     before = [at("objects", "2 cars right"), at("objects", "1 dog centre"), at("motion", "still")]
     assert group_line(GROUP, before, 40) == (
-        'cut; 3 persons left, dog gone; text "BREAKING NEWS"; says "we can do it"; '
+        'cut; 3 people left, dog gone; text "BREAKING NEWS"; says "we can do it"; '
         "some motion left; same: 2 cars"
     )
     assert group_line(GROUP, before, 40, full=True) == (
-        'cut; 3 persons left, 2 cars right; text "BREAKING NEWS"; says "we can do it"; '
+        'cut; 3 people left, 2 cars right; text "BREAKING NEWS"; says "we can do it"; '
         "some motion left"
     )
 
 
 def test_a_long_speech_ends_with_dots_and_leaves_room_for_things() -> None:
-    notes = [at("objects", "3 persons left"), at("speech", "word " * 40)]
+    notes = [at("objects", "3 people left"), at("speech", "word " * 40)]
     line = group_line(notes, [], 25)
-    assert re.fullmatch(r'3 persons left; says "(word )+word\.\.\."', line)
+    assert re.fullmatch(r'3 people left; says "(word )+word\.\.\."', line)
     assert estimated_tokens(line) >= 22
 
 
@@ -116,8 +116,8 @@ def test_nothing_seen_and_nothing_new_have_their_words() -> None:
     assert group_line([], []) == NOTHING
     assert group_line([], [], full=True) == NOTHING
     assert group_line([at("motion", "still")], [at("motion", "still")]) == NO_CHANGE
-    same = [at("objects", "3 persons left")]
-    assert group_line(same, same) == "same: 3 persons"
+    same = [at("objects", "3 people left")]
+    assert group_line(same, same) == "same: 3 people"
 
 
 def test_a_class_in_two_shots_of_a_group_is_stated_once() -> None:
@@ -170,12 +170,12 @@ def test_other_notes_are_in_every_group_they_overlap() -> None:
 
 def test_a_chunk_is_searched_by_sentences() -> None:
     notes = [
-        at("objects", "3 persons left"),
+        at("objects", "3 people left"),
         at("objects", "2 cars left"),
         at("ocr", "BREAKING NEWS"),
         at("speech", "we can do it", 1.0, 2.5),
         at("speech", "we can do it", 3.0, 3.9),
-        at("objects", "5 persons left", 4.0, 8.0),
+        at("objects", "5 people left", 4.0, 8.0),
         at("objects", "2 cars left", 4.0, 8.0),
         at("scene", "seashore", 4.0, 8.0),
         at("motion", "much motion left", 4.0, 8.0),
@@ -184,7 +184,7 @@ def test_a_chunk_is_searched_by_sentences() -> None:
         at("goal", "1:0 by a header", 5.0, 5.5),
     ]
     assert searchable(notes) == [
-        at("objects", "3 to 5 persons and 2 cars on the left; seashore; much motion; a cut", 0, 8),
+        at("objects", "3 to 5 people and 2 cars on the left; seashore; much motion; a cut", 0, 8),
         at("ocr", "BREAKING NEWS", 0.0, 8.0),
         at("speech", "we can do it", 1.0, 2.5),
         at("speech", "we can do it", 3.0, 3.9),

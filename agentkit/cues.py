@@ -1,0 +1,145 @@
+"""What a question points at: kinds of notes, things that instruments can see, stretches of time.
+
+Small tables of English words; knows no model. A word here names what a note would call the thing.
+"""
+
+import re
+from collections.abc import Collection, Iterable
+
+from agentkit.terms import stem, words
+
+# Words that ask for what one kind of instrument reports.
+_KINDS = {
+    "speech": "say speak talk speaker speech mention hear heard voice tell told announce narrator "
+    "discuss dialogue",
+    "ocr": "caption read written write text banner title subtitle print inscription label spell "
+    "headline screen sign",
+}
+
+# A thing as people ask for it -> the names under which the object detector reports it (COCO-80).
+_PERSON = (
+    "people man woman boy girl child kid human pedestrian crowd guy lady gentleman adult somebody "
+    "someone anybody anyone passer-by walker rider cyclist biker motorcyclist speaker president "
+    "player driver worker individual figure teenager"
+)
+_THINGS = {
+    "person": _PERSON,
+    "car": "taxi cab automobile van vehicle traffic sedan",
+    "truck": "lorry van pickup vehicle traffic",
+    "bus": "coach vehicle traffic",
+    "bicycle": "bike cycle cyclist biker vehicle",
+    "motorcycle": "motorbike scooter moped motorcyclist vehicle",
+    "airplane": "aeroplane plane aircraft jet vehicle",
+    "train": "tram railway locomotive vehicle",
+    "boat": "ship vessel ferry yacht canoe vehicle",
+    "bird": "animal pigeon gull crow",
+    "cat": "animal kitten pet",
+    "dog": "animal puppy pet",
+    "horse": "animal pony",
+    "sheep": "animal lamb",
+    "cow": "animal cattle bull",
+    "elephant": "animal",
+    "bear": "animal",
+    "zebra": "animal",
+    "giraffe": "animal",
+    "backpack": "bag luggage rucksack",
+    "handbag": "bag purse",
+    "suitcase": "bag luggage",
+    "umbrella": "parasol",
+    "tie": "necktie",
+    "bottle": "flask",
+    "cup": "mug",
+    "chair": "furniture seat",
+    "couch": "furniture sofa settee",
+    "bed": "furniture",
+    "dining table": "furniture table",
+    "tv": "television monitor screen",
+    "laptop": "computer notebook",
+    "cell phone": "phone telephone smartphone mobile",
+    "keyboard": "",
+    "traffic light": "signal",
+    "stop sign": "",
+    "fire hydrant": "hydrant",
+    "bench": "",
+    "sports ball": "ball football",
+    "book": "",
+    "clock": "",
+    "kite": "",
+    "skateboard": "",
+    "surfboard": "",
+    "snowboard": "",
+    "banana": "fruit",
+    "apple": "fruit",
+    "orange": "fruit",
+    "pizza": "",
+    "cake": "",
+    "teddy bear": "toy",
+    "potted plant": "plant",
+}
+
+
+def _index() -> dict[str, frozenset[str]]:
+    """Return each asked-for stem with the stems of the names that would report it."""
+    found: dict[str, set[str]] = {}
+    for name, others in _THINGS.items():
+        for word in (name, *others.split()):
+            found.setdefault(stem(word), set()).update(words(name))
+    return {word: frozenset(names) for word, names in found.items()}
+
+
+_REPORTED_AS = _index()
+_KIND_OF = {stem(word): kind for kind, listed in _KINDS.items() for word in listed.split()}
+
+
+def kinds(terms: Iterable[str]) -> frozenset[str]:
+    """Return the kinds of notes that the question asks for by name: speech, ocr."""
+    return frozenset(_KIND_OF[term] for term in terms if term in _KIND_OF)
+
+
+def subjects(terms: Iterable[str]) -> list[str]:
+    """Return the terms that are not words for a kind of note."""
+    return [term for term in terms if term not in _KIND_OF]
+
+
+def reported_as(term: str) -> frozenset[str]:
+    """Return the stems under which notes would have a term: itself and its detector names."""
+    return frozenset({term}) | _REPORTED_AS.get(term, frozenset())
+
+
+def things(terms: Iterable[str]) -> list[str]:
+    """Return the terms that the object detector would report if they were there."""
+    return [term for term in terms if term in _REPORTED_AS]
+
+
+def share(terms: Collection[str], text: str) -> float:
+    """Return the share of `terms` that a text has, by themselves or by their reported names."""
+    there = set(words(text))
+    held = sum(1 for term in terms if reported_as(term) & there)
+    return held / len(terms) if terms else 0.0
+
+
+_AT = re.compile(r"\b(?:(\d{1,2}):)?(\d{1,2}):(\d{2})\b|\b(\d+(?:\.\d+)?)\s*(?:s|sec|seconds?)\b")
+_START = re.compile(r"\b(begin(s|ning)?|start(s|ed|ing)?|opening|at first)\b", re.IGNORECASE)
+_END = re.compile(
+    r"\b(at the end|ending|at last|finally|last (scene|part|shot)|clos(es|ing))\b", re.I
+)
+
+
+def spans_s(question: str, duration_s: float) -> list[tuple[float, float]]:
+    """Return the stretches of time that a question names; none for most questions.
+
+    Clock times and seconds stand for 8 s around them, the beginning and the end for the first and
+    last tenth, at least 8 s.
+    """
+    edge_s = max(8.0, duration_s / 10)
+    spans = []
+    for hours, minutes, clock_s, plain_s in _AT.findall(question):
+        time_s = (
+            float(plain_s) if plain_s else 60 * (60 * int(hours or 0) + int(minutes)) + int(clock_s)
+        )
+        spans.append((max(time_s - 4, 0.0), min(time_s + 4, duration_s)))
+    if _START.search(question):
+        spans.append((0.0, min(edge_s, duration_s)))
+    if _END.search(question):
+        spans.append((max(duration_s - edge_s, 0.0), duration_s))
+    return [(start_s, end_s) for start_s, end_s in spans if start_s < duration_s]
