@@ -106,7 +106,10 @@ class AskSettings(_Strict):
     )
     pool_step: int = Field(default=4, ge=2, description="keys averaged into one (sparse = pooled)")
     k: int = Field(default=4, ge=1, description="relevant chunks kept whole")
-    min_score: float = Field(default=0.25, description="a search hit below this is no hit")
+    min_score: float = Field(
+        default=0.33,
+        description="cosine below which a passage is no hit, unless it has what is asked for",
+    )
     max_new_tokens: int = Field(default=96, ge=1, description="longest answer")
     max_citations: int = Field(default=3, ge=0, description="most citations of one answer")
     max_citation_s: float = Field(default=32.0, gt=0, description="longest citation, in seconds")

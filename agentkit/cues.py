@@ -17,24 +17,26 @@ _KINDS = {
 }
 
 # A thing as people ask for it -> the names under which the object detector reports it (COCO-80).
+# A word after "<" is narrower than what the detector can tell: a taxi is a car to it, but a car is
+# no proof of a taxi.
 _PERSON = (
-    "people man woman boy girl child kid human pedestrian crowd guy lady gentleman adult somebody "
-    "someone anybody anyone passer-by walker rider cyclist biker motorcyclist speaker president "
-    "player driver worker individual figure teenager"
+    "people human individual figure somebody someone anybody anyone who pedestrian crowd adult "
+    "<man <woman <boy <girl <child <kid <guy <lady <gentleman <walker <rider <cyclist <biker <speaker "
+    "<president <player <driver <worker <teenager <team"
 )
 _THINGS = {
     "person": _PERSON,
-    "car": "taxi cab automobile van vehicle traffic sedan",
-    "truck": "lorry van pickup vehicle traffic",
+    "car": "automobile vehicle traffic <taxi <cab <van <sedan",
+    "truck": "lorry vehicle traffic <van <pickup",
     "bus": "coach vehicle traffic",
-    "bicycle": "bike cycle cyclist biker vehicle",
-    "motorcycle": "motorbike scooter moped motorcyclist vehicle",
+    "bicycle": "bike cycle vehicle <cyclist <biker",
+    "motorcycle": "motorbike vehicle <scooter <moped <motorcyclist",
     "airplane": "aeroplane plane aircraft jet vehicle",
     "train": "tram railway locomotive vehicle",
     "boat": "ship vessel ferry yacht canoe vehicle",
-    "bird": "animal pigeon gull crow",
-    "cat": "animal kitten pet",
-    "dog": "animal puppy pet",
+    "bird": "animal <pigeon <gull <crow",
+    "cat": "animal pet <kitten",
+    "dog": "animal pet <puppy",
     "horse": "animal pony",
     "sheep": "animal lamb",
     "cow": "animal cattle bull",
@@ -61,7 +63,7 @@ _THINGS = {
     "stop sign": "",
     "fire hydrant": "hydrant",
     "bench": "",
-    "sports ball": "ball football",
+    "sports ball": "ball <football",
     "book": "",
     "clock": "",
     "kite": "",
@@ -78,16 +80,18 @@ _THINGS = {
 }
 
 
-def _index() -> dict[str, frozenset[str]]:
+def _index(narrower: bool) -> dict[str, frozenset[str]]:
     """Return each asked-for stem with the stems of the names that would report it."""
     found: dict[str, set[str]] = {}
     for name, others in _THINGS.items():
         for word in (name, *others.split()):
-            found.setdefault(stem(word), set()).update(words(name))
+            if narrower or not word.startswith("<"):
+                found.setdefault(stem(word.removeprefix("<")), set()).update(words(name))
     return {word: frozenset(names) for word, names in found.items()}
 
 
-_REPORTED_AS = _index()
+_MAY_BE = _index(narrower=True)
+_IS = _index(narrower=False)
 _KIND_OF = {stem(word): kind for kind, listed in _KINDS.items() for word in listed.split()}
 
 
@@ -102,13 +106,19 @@ def subjects(terms: Iterable[str]) -> list[str]:
 
 
 def reported_as(term: str) -> frozenset[str]:
-    """Return the stems under which notes would have a term: itself and its detector names."""
-    return frozenset({term}) | _REPORTED_AS.get(term, frozenset())
+    """Return the stems under which notes have a term: itself and its detector names."""
+    return frozenset({term}) | _IS.get(term, frozenset())
 
 
 def things(terms: Iterable[str]) -> list[str]:
-    """Return the terms that the object detector would report if they were there."""
-    return [term for term in terms if term in _REPORTED_AS]
+    """Return the terms that the object detector would report in some way if they were there."""
+    return [term for term in terms if term in _MAY_BE]
+
+
+def may_show(terms: Iterable[str], text: str) -> bool:
+    """Say whether a text has a thing that may be one of those asked for."""
+    there = set(words(text))
+    return any(_MAY_BE.get(term, frozenset()) & there for term in terms)
 
 
 def share(terms: Collection[str], text: str) -> float:

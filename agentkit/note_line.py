@@ -240,7 +240,7 @@ def embedded(passage: Note) -> str:
 def _summary(notes: Sequence[Note]) -> Iterator[Note]:
     seen = [note for note in notes if note.kind in _SUMMED_KINDS]
     parts = [part for part in (_objects_words(seen), *_other_words(seen)) if part]
-    if parts:
+    if any(note.kind != "motion" for note in seen):  # that something moves is true of any video
         start_s, end_s = min(n.start_s for n in seen), max(n.end_s for n in seen)
         yield Note(start_s, end_s, "objects", "; ".join(parts))
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from agentkit import cues
-from agentkit.terms import content_terms
+from agentkit.terms import content_terms, words
 from agentkit.types import ChunkHit, Embedder
 from agentkit_storage import Hit, Store
 
@@ -48,13 +48,13 @@ class Passage:
 class RetrievalConfig:
     """What is near enough to be evidence; chosen by docs/answers.md.
 
-    `min_near`: the cosine that a passage needs on its own; `min_near_of_kind`: the same for speech
-    or text on screen where the question is about just that; `min_words`: the share of the
-    question's terms that lets a passage in whatever its cosine.
+    `min_near`: the cosine that a passage needs on its own; `min_near_of_kind`: the same for what
+    the question points at, speech, text on screen or a thing that it names; `min_words`: the share
+    of the question's terms that lets a passage in whatever its cosine.
     """
 
-    min_near: float = 0.3
-    min_near_of_kind: float = 0.2
+    min_near: float = 0.33
+    min_near_of_kind: float = 0.25
     min_words: float = 0.5
     pool: int = 40
 
@@ -70,6 +70,7 @@ class Asked:
     @classmethod
     def of(cls, text: str) -> "Asked":
         terms = content_terms(text)
+        terms += ["who"] if "who" in words(text) else []
         subjects = cues.subjects(terms)
         return cls(cues.kinds(terms), tuple(subjects), tuple(cues.things(subjects)))
 
@@ -87,7 +88,7 @@ class Asked:
         return (
             passage.kind == "objects"
             and bool(self.things)
-            and not cues.share(self.things, passage.text)
+            and not cues.may_show(self.things, passage.text)
         )
 
     def is_for(self, kind: str) -> bool:
@@ -169,8 +170,10 @@ class Retrieval:
         config = self._config
         if asked.is_for(passage.kind):
             return True
-        of_kind = passage.kind in asked.kinds
-        enough = config.min_near_of_kind if of_kind else config.min_near
+        pointed_at = passage.kind in asked.kinds or (
+            passage.kind == "objects" and cues.may_show(asked.things, passage.text)
+        )
+        enough = config.min_near_of_kind if pointed_at else config.min_near
         return passage.near >= enough or passage.words >= config.min_words
 
 
