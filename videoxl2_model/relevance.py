@@ -4,7 +4,7 @@ The question runs over the video with every group pooled. In every layer and hea
 their attention among the groups' tokens (system text and timestamps left out: they draw attention
 whatever is asked); a group's score is the largest share that any row gives it, averaged over heads
 and layers. A hint for choosing dense chunks, weaker than a search where there is text: of five
-facts among 100 lines the 0.5B model ranked them 17, 7, 6, 3, 6 with step 4 and 13, 2, 2, 4, 1
+facts among 100 lines the 0.5B model ranked them 17, 7, 6, 3, 6 with step 4 and 13, 3, 2, 3, 1
 with step 1.
 """
 
