@@ -11,6 +11,7 @@ from agentkit import cues
 from agentkit.citing import CitingConfig, abstains, cite
 from agentkit.config import AskSettings
 from agentkit.kv_tier import KVTier
+from agentkit.note_line import named
 from agentkit.plugin_manager import Domain
 from agentkit.retrieval import Passage, Retrieval
 from agentkit.stages import StageClock
@@ -224,4 +225,4 @@ def evenly(count: int, wanted: int) -> list[int]:
 
 def _lines(passages: Sequence[Passage]) -> str:
     best = sorted(passages[:EVIDENCE_PASSAGES], key=lambda p: p.start_s)
-    return "".join(f"Time {p.start_s:.1f}s: {p.text}\n" for p in best)
+    return "".join(f"Time {p.start_s:.1f}s: {named(p.kind, p.text)}\n" for p in best)

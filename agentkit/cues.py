@@ -21,8 +21,8 @@ _KINDS = {
 # no proof of a taxi.
 _PERSON = (
     "people human individual figure somebody someone anybody anyone who pedestrian crowd adult "
-    "<man <woman <boy <girl <child <kid <guy <lady <gentleman <walker <rider <cyclist <biker <speaker "
-    "<president <player <driver <worker <teenager <team"
+    "<man <woman <boy <girl <child <kid <guy <lady <gentleman <walker <rider <cyclist <biker "
+    "<speaker <president <player <driver <worker <teenager <team"
 )
 _THINGS = {
     "person": _PERSON,

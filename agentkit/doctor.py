@@ -11,7 +11,7 @@ from pathlib import Path
 
 from agentkit import entry_points, models
 from agentkit.config import Settings
-from agentkit.encoder_choice import NOTES, choose_encoder, gpu_name
+from agentkit.encoder_choice import NOTES, choose_encoder, gpu_name, language_model_folder
 from agentkit.errors import AgentkitError
 from agentkit.paths import models_dir
 from agentkit.plugin_manager import plugin_states
@@ -40,7 +40,7 @@ def checks(settings: Settings) -> list[Check]:
         _threads(settings),
         _gpu(settings),
         _encoder(settings),
-        _model("language model", settings.language_model),
+        _language_model(settings),
         _model("text embedding", EMBEDDER),
         *_instruments(settings),
         *_extras(),
@@ -93,6 +93,16 @@ def _model(label: str, name: str) -> Check:
     return Check(label, False, f"{name} is not here", f"agentkit models pull {name}")
 
 
+def _language_model(settings: Settings) -> Check:
+    label, name = "language model", settings.language_model
+    if os.sep not in name:
+        return _model(label, name)
+    try:
+        return Check(label, True, f"in {language_model_folder(settings)}")
+    except AgentkitError as error:
+        return Check(label, False, str(error), "name a folder with a Qwen2 checkpoint")
+
+
 def _instruments(settings: Settings) -> Iterator[Check]:
     """Load every instrument of the settings: only that shows whether it works."""
     from agentkit.instruments import Instruments
@@ -102,6 +112,7 @@ def _instruments(settings: Settings) -> Iterator[Check]:
     except AgentkitError as error:
         yield Check("instruments", False, str(error), "correct notes.instruments in agentkit.toml")
         return
+    loaded.prepare()
     for name in loaded.names:
         yield Check(f"instrument {name}", True, "works")
     for reason in loaded.missing:

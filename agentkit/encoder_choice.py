@@ -1,5 +1,6 @@
 """Which encoder runs, and why: never a silent fallback, never weights that are not there."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,6 +47,22 @@ def videoxl2_folder(settings: Settings) -> Path | None:
     if folder is not None:
         return folder if (folder / "config.json").is_file() else None
     return _pulled() if models.available(VIDEOXL2) else None
+
+
+def language_model_folder(settings: Settings) -> Path:
+    """Return the folder of the model that reads notes: of the catalogue, or one that is named.
+
+    Raises:
+        UnknownNameError: no such model, and no path.
+        ModelFilesError: its files are not there.
+    """
+    name = settings.language_model
+    if os.sep not in name:
+        return models.path(name)
+    folder = Path(name).expanduser()
+    if not (folder / "config.json").is_file():
+        raise ModelFilesError(f"{folder}: no language model here (no config.json)")
+    return folder
 
 
 def gpu_name(settings: Settings) -> str | None:

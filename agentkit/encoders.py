@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from agentkit.errors import UnknownNameError
+from agentkit.errors import UsageError
 from agentkit.note_line import VERSION, group_line
 from agentkit.types import Encoder, FrameBatch, GroupTokens, Note
 
@@ -65,7 +65,7 @@ def load_encoder(name: str, model: "LanguageModel", tokenizer: str, budget_token
     """Return the encoder called `name`; `tokenizer` is the fingerprint of the model's own.
 
     Raises:
-        UnknownNameError: no encoder has this name.
+        UsageError: no encoder has this name.
     """
     if name == "notes":
         return NotesEncoder(
@@ -74,4 +74,4 @@ def load_encoder(name: str, model: "LanguageModel", tokenizer: str, budget_token
             budget_tokens=budget_tokens,
             fingerprint=f"notes/{VERSION}/{tokenizer}/{budget_tokens}",
         )
-    raise UnknownNameError("encoder", name, ["notes"])
+    raise UsageError(f"the encoder {name!r} is not in this version; set encoder to 'notes'")

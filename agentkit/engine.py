@@ -1,7 +1,6 @@
 """What a session runs on, each part loaded when first needed: nothing is read twice, or in vain."""
 
 import logging
-import os
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING
 from agentkit import models
 from agentkit.config import Settings
 from agentkit.embedder import MiniLM
-from agentkit.encoder_choice import EncoderChoice, choose_encoder
+from agentkit.encoder_choice import EncoderChoice, choose_encoder, language_model_folder
 from agentkit.encoders import load_encoder
 from agentkit.instruments import Instruments
 from agentkit.plugin_manager import Domain
@@ -100,9 +99,7 @@ class Engine:
 
     @property
     def _model_folder(self) -> Path:
-        """A model of the catalogue, or a folder that somebody names."""
-        name = self.settings.language_model
-        return Path(name).expanduser() if os.sep in name else models.path(name)
+        return language_model_folder(self.settings)
 
 
 def weights_fingerprint(folder: Path) -> str:

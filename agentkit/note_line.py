@@ -22,7 +22,7 @@ NOTHING = "nothing noted"
 _MAX_QUOTE_CHARS = 400  # of one quoted text; a screen full of print is not a line
 _MAX_SENTENCE_CHARS = 600
 _SUMMED_KINDS = ("objects", "scene", "motion", "shot")
-_NAMED = {"ocr": 'caption: "{}"', "speech": 'the speaker says: "{}"'}
+_NAMED = {"ocr": "caption:", "speech": "the speaker says:"}
 _LEVELS = ("still", "some motion", "much motion")
 
 
@@ -229,12 +229,13 @@ def _merged(notes: Sequence[Note]) -> list[Note]:
     return list(merged.values())
 
 
-def embedded(passage: Note) -> str:
-    """Return a passage as it is embedded: what it is stands before it, as people ask for it.
+def named(kind: str, text: str) -> str:
+    """Return a passage as it is embedded and read: what it is stands before it.
 
     "What does the caption say?" has a cosine of 0.19 to a bare caption and 0.42 to one so named.
     """
-    return _NAMED.get(passage.kind, "{}").format(passage.text)
+    before = _NAMED.get(kind)
+    return f'{before} "{text}"' if before else text
 
 
 def _summary(notes: Sequence[Note]) -> Iterator[Note]:

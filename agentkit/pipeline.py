@@ -15,7 +15,7 @@ import numpy as np
 
 from agentkit.instruments import Instruments
 from agentkit.kv_tier import KVTier
-from agentkit.note_line import embedded, notes_of_group, searchable
+from agentkit.note_line import named, notes_of_group, searchable
 from agentkit.plugin_manager import Domain
 from agentkit.retrieval import visual_space
 from agentkit.stages import StageClock
@@ -262,7 +262,7 @@ class _Run:
 
     def _segments(self, notes: Sequence[Note]) -> tuple[Segment, ...]:
         passages = searchable(notes)
-        vectors = self._pipeline.embedder.embed([embedded(passage) for passage in passages])
+        vectors = self._pipeline.embedder.embed([named(p.kind, p.text) for p in passages])
         return tuple(
             Segment(p.start_s, p.end_s, p.kind, p.text, vector)
             for p, vector in zip(passages, vectors, strict=True)
