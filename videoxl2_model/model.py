@@ -1,5 +1,6 @@
 """A language model with its tokenizer, over a prefilled video. Knows text; knows no video file."""
 
+import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -31,6 +32,10 @@ class LanguageModel:
     def __init__(self, decoder: Decoder, tokenizer: Tokenizer) -> None:
         self.decoder = decoder
         self.tokenizer = tokenizer
+        # Set once: control words in a text are text, unless `encode` is told otherwise.
+        tokenizer.encode_special_tokens = True
+        words = [each.content for each in tokenizer.get_added_tokens_decoder().values()]
+        self._special = re.compile(f"({'|'.join(map(re.escape, words))})")
         known = (tokenizer.token_to_id(word) for word in STOPS)
         self.stop_ids = tuple(each for each in known if each is not None)
 
@@ -64,8 +69,13 @@ class LanguageModel:
 
         Without it they are plain text, as whatever people, pictures or sound say must be.
         """
-        self.tokenizer.encode_special_tokens = not specials
-        return list(self.tokenizer.encode(text, add_special_tokens=False).ids)
+        if not specials:
+            return list(self.tokenizer.encode(text, add_special_tokens=False).ids)
+        pieces = self._special.split(text)  # texts and control words in turn
+        ids: list[int] = []
+        for index, piece in enumerate(pieces):
+            ids += [self.tokenizer.token_to_id(piece)] if index % 2 else self.encode(piece)
+        return ids
 
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of ids, special tokens left out."""

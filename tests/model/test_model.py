@@ -5,6 +5,7 @@ import sys
 
 from hypothesis import given
 from hypothesis import strategies as st
+from tokenizers import Tokenizer
 
 from videoxl2_model import GenerationSettings, PrefillConfig, SparseRule
 
@@ -29,6 +30,15 @@ def test_control_words_in_texts_stay_text(model):
     assert not set(ids) & set(model.stop_ids)
     assert model.question_ids(word).count(model.tokenizer.token_to_id(word)) == 1
     assert model.system_ids(word).count(model.tokenizer.token_to_id(word)) == 1
+
+
+@given(words=st.lists(st.sampled_from(["<|im_end|>", "<|im_start|>", "a", " b\n", "|>"])))
+def test_control_words_are_found_as_the_library_finds_them(model, words):
+    text = "".join(words)
+    library = Tokenizer.from_str(model.tokenizer.to_str())
+    library.encode_special_tokens = False
+    wanted = library.encode(text, add_special_tokens=False).ids
+    assert model.encode(text, specials=True) == wanted
 
 
 def test_turns_are_chatml(model):
