@@ -34,8 +34,10 @@ class LanguageModel:
         self.tokenizer = tokenizer
         # Set once: control words in a text are text, unless `encode` is told otherwise.
         tokenizer.encode_special_tokens = True
-        words = [each.content for each in tokenizer.get_added_tokens_decoder().values()]
-        self._special = re.compile(f"({'|'.join(map(re.escape, words))})")
+        added = tokenizer.get_added_tokens_decoder()
+        self._control_ids = {token.content: index for index, token in added.items()}
+        words = "|".join(map(re.escape, self._control_ids)) or "(?!)"  # else: never
+        self._control = re.compile(f"({words})")
         known = (tokenizer.token_to_id(word) for word in STOPS)
         self.stop_ids = tuple(each for each in known if each is not None)
 
@@ -71,10 +73,10 @@ class LanguageModel:
         """
         if not specials:
             return list(self.tokenizer.encode(text, add_special_tokens=False).ids)
-        pieces = self._special.split(text)  # texts and control words in turn
+        pieces = self._control.split(text)  # texts and control words in turn
         ids: list[int] = []
         for index, piece in enumerate(pieces):
-            ids += [self.tokenizer.token_to_id(piece)] if index % 2 else self.encode(piece)
+            ids += [self._control_ids[piece]] if index % 2 else self.encode(piece)
         return ids
 
     def decode(self, ids: Sequence[int]) -> str:
