@@ -49,12 +49,14 @@ class RetrievalConfig:
     """What is near enough to be evidence; chosen by docs/answers.md.
 
     `min_near`: the cosine that a passage needs on its own; `min_near_of_kind`: the same for what
-    the question points at, speech, text on screen or a thing that it names; `min_words`: the share
-    of the question's terms that lets a passage in whatever its cosine.
+    the question points at, speech, text on screen or a thing that it names; `min_near_of_topic`:
+    the same where the question is about something that the passage does not name; `min_words`:
+    the share of the question's terms that lets a passage in whatever its cosine.
     """
 
     min_near: float = 0.33
     min_near_of_kind: float = 0.25
+    min_near_of_topic: float = 0.5
     min_words: float = 0.5
     pool: int = 40
 
@@ -66,13 +68,15 @@ class Asked:
     kinds: frozenset[str]
     subjects: tuple[str, ...]
     things: tuple[str, ...]
+    topic: tuple[str, ...]  # what stands after "about": "what does she say about the harvest?"
 
     @classmethod
     def of(cls, text: str) -> "Asked":
         terms = content_terms(text)
         terms += ["who"] if "who" in words(text) else []
         subjects = cues.subjects(terms)
-        return cls(cues.kinds(terms), tuple(subjects), tuple(cues.things(subjects)))
+        topic = content_terms(text.partition(" about ")[2]) if cues.kinds(terms) else []
+        return cls(cues.kinds(terms), tuple(subjects), tuple(cues.things(subjects)), tuple(topic))
 
     @property
     def query(self) -> str:
@@ -168,6 +172,8 @@ class Retrieval:
 
     def _is_evidence(self, passage: Passage, asked: Asked) -> bool:
         config = self._config
+        if asked.topic and not cues.share(asked.topic, passage.text):
+            return passage.near >= config.min_near_of_topic
         if asked.is_for(passage.kind):
             return True
         pointed_at = passage.kind in asked.kinds or (

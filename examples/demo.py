@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from clips import clip  # noqa: E402 # stands beside this file
 
 QUESTIONS = (
-    ("obama_speech.mp4", "What does the speaker say about the economy?"),
+    ("obama_speech.mp4", "What does the caption on the banner say?"),
     ("bikes.mp4", "What vehicles are seen?"),
     ("bigbuckbunny.mp4", "Is a submarine shown?"),
 )
