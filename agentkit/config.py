@@ -68,7 +68,7 @@ class NotesSettings(_Strict):
         default=25, ge=4, description="about this many tokens a group of frames"
     )
     instruments: tuple[str, ...] = Field(
-        default=("objects", "scene", "ocr", "speech", "shots", "motion"),
+        default=("objects", "colours", "scene", "ocr", "speech", "shots", "motion"),
         description="what looks and listens; an instrument that is missing is named, never hidden",
     )
 

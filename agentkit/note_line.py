@@ -15,7 +15,7 @@ from agentkit.types import FrameBatch, Note
 
 Count = Callable[[str], int]
 
-VERSION = 2  # of the lines and passages made here: raise it when either changes
+VERSION = 3  # of the lines and passages made here: raise it when either changes
 NO_CHANGE = "no change"
 NOTHING = "nothing noted"
 
@@ -118,10 +118,14 @@ class _State:
     speech: tuple[str, ...]
     tags: tuple[str, ...]
     motion: str
+    colours: dict[str, str]  # by the name of a thing that is in `objects`
     others: tuple[str, ...]
 
     @classmethod
     def of(cls, notes: Sequence[Note]) -> "_State":
+        colours = _colours_of_things(notes)
+        told = {f"{colour} {name}" for name, colour in colours.items()}
+        others = [n for n in notes if n.kind not in (*_SUMMED_KINDS, "ocr", "speech")]
         return cls(
             cut=any(note.kind == "shot" for note in notes),
             objects=_largest_counts(notes),
@@ -129,7 +133,8 @@ class _State:
             speech=_texts(notes, "speech"),
             tags=_texts(notes, "scene"),
             motion=" ".join(_texts(notes, "motion")),
-            others=_texts([n for n in notes if n.kind not in (*_SUMMED_KINDS, "ocr", "speech")]),
+            colours=colours,
+            others=_texts([n for n in others if clean(n.text) not in told]),
         )
 
 
@@ -193,14 +198,36 @@ def _largest_counts(notes: Sequence[Note]) -> dict[str, ObjectCount]:
     return largest
 
 
+def _colours_of_things(notes: Sequence[Note]) -> dict[str, str]:
+    """Return the colours that belong to counts of one: of a class that two shots count, none."""
+    texts = [clean(note.text) for note in notes if note.kind == "objects"]
+    counts = [seen for text in texts if (seen := ObjectCount.parse(text))]
+    names = [seen.name for seen in counts]
+    alone = {seen.name for seen in counts if seen.count == 1 and names.count(seen.name) == 1}
+    named = (clean(note.text).partition(" ") for note in notes if note.kind == "colours")
+    return {name: colour for colour, _, name in named if name in alone}
+
+
+def _coloured(now: _State, name: str) -> ObjectCount:
+    """Return a thing's count, with its colour where it has one: "1 blue car right"."""
+    seen = now.objects[name]
+    return replace(seen, name=f"{now.colours[name]} {name}") if name in now.colours else seen
+
+
+def _is_same(name: str, now: _State, old: _State) -> bool:
+    """Say whether the line of the group before holds for a thing; a colour lost is no news."""
+    colour = now.colours.get(name)
+    return now.objects[name] == old.objects.get(name) and colour in (None, old.colours.get(name))
+
+
 def _changed_objects(now: _State, old: _State) -> list[str]:
-    new = [seen.text for name, seen in now.objects.items() if old.objects.get(name) != seen]
+    new = [_coloured(now, name).text for name in now.objects if not _is_same(name, now, old)]
     gone = [f"{name} gone" for name in old.objects if name not in now.objects]
     return new + gone
 
 
 def _same_objects(now: _State, old: _State) -> list[str]:
-    same = [seen.things for name, seen in now.objects.items() if old.objects.get(name) == seen]
+    same = [seen.things for name, seen in now.objects.items() if _is_same(name, now, old)]
     return [f"same: {same[0]}", *same[1:]] if same else []
 
 

@@ -20,7 +20,7 @@ from agentkit.types import FrameBatch, Instrument, Note, SoundInstrument, VideoI
 
 logger = logging.getLogger(__name__)
 
-DEFAULT_NAMES = ("objects", "scene", "ocr", "speech", "shots", "motion")
+DEFAULT_NAMES = ("objects", "colours", "scene", "ocr", "speech", "shots", "motion")
 
 # In the order in which they run: those that read the group's notes stand behind their writers.
 # The modules are imported when they are asked for: speech alone costs a second.
@@ -28,6 +28,7 @@ _LOADERS: Mapping[str, str] = {
     "shots": "agentkit.instruments.shots:load_shots",
     "motion": "agentkit.instruments.motion:load_motion",
     "objects": "agentkit.instruments.objects:load_objects",
+    "colours": "agentkit.instruments.colours:load_colours",
     "scene": "agentkit.instruments.scene:load_scene",
     "ocr": "agentkit.instruments.ocr:load_ocr",
     "speech": "agentkit.instruments.speech:load_speech",

@@ -328,7 +328,7 @@ def test_missing_weights_and_extras_are_said_with_their_remedy(
     monkeypatch.setenv("AGENTKIT_HOME", str(tmp_path))
     monkeypatch.setattr(weights, "find_spec", lambda module: None)
     instruments = Instruments.load(settings=InstrumentSettings(threads=1))
-    assert instruments.names == ("shots", "motion")
+    assert instruments.names == ("shots", "motion", "colours")
     assert instruments.missing == (
         "objects: weights yolox-nano missing; agentkit models pull yolox-nano",
         "scene: weights efficientnet-lite0 missing; agentkit models pull efficientnet-lite0",
@@ -340,7 +340,7 @@ def test_missing_weights_and_extras_are_said_with_their_remedy(
 def test_an_unknown_name_suggests_the_nearest() -> None:
     with pytest.raises(UnknownNameError, match="did you mean 'speech'"):
         Instruments.load(["speach"])
-    assert set(bench.DEFAULT_NAMES) == {"objects", "scene", "ocr", "speech", "shots", "motion"}
+    assert set(bench.DEFAULT_NAMES) == set(bench._LOADERS)
 
 
 def test_loading_builds_no_network() -> None:

@@ -44,7 +44,7 @@ NOTE = st.one_of(
         Note,
         st.just(0.0),
         st.just(4.0),
-        st.sampled_from(["ocr", "speech", "scene", "motion", "shot", "goal"]),
+        st.sampled_from(["ocr", "speech", "scene", "motion", "shot", "colours", "goal"]),
         TEXT,
     ),
 )
@@ -123,6 +123,27 @@ def test_nothing_seen_and_nothing_new_have_their_words() -> None:
 def test_a_class_in_two_shots_of_a_group_is_stated_once() -> None:
     notes = [at("objects", "1 car left"), at("shot", "cut"), at("objects", "3 cars across")]
     assert group_line(notes, []) == "cut; 3 cars across"
+
+
+def test_a_colour_stands_at_its_thing_once() -> None:
+    car, blue = at("objects", "1 car right"), at("colours", "blue car")
+    green = at("colours", "largely green picture")
+    assert group_line([car, blue, green], []) == "1 blue car right; largely green picture"
+    assert group_line([car, blue], [car]) == "1 blue car right"
+    assert group_line([car, blue, green], [car, blue, green]) == "same: 1 car"
+    assert group_line([car], [car, blue]) == "same: 1 car"
+
+
+def test_a_colour_is_given_to_no_other_thing() -> None:
+    blue = at("colours", "blue car")
+    two_shots = [at("objects", "1 car left"), at("objects", "1 car right", 4.0, 8.0), blue]
+    assert group_line(two_shots, []) == "1 car left; blue car"
+    assert group_line([at("objects", "1 bus left"), blue], []) == "1 bus left; blue car"
+
+
+def test_a_colour_that_stays_is_one_passage() -> None:
+    notes = [at("colours", "blue car", start_s, start_s + 4) for start_s in (0.0, 4.0, 8.0)]
+    assert searchable(notes) == [at("colours", "blue car", 0.0, 12.0)]
 
 
 def batch(index: int, start_s: float, end_s: float) -> FrameBatch:
