@@ -31,7 +31,8 @@ from videoxl2_model.config import GenerationSettings, SparseRule
 from videoxl2_model.kv_cache import VideoKV
 
 logger = logging.getLogger(__name__)
-EVIDENCE_PASSAGES = 12
+EVIDENCE_PASSAGES = 12  # lines beside a question, at most
+BESIDE = 4  # of them, what else was noted in the chunk of the best one
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,8 +163,22 @@ class _Asked:
     def _prompt(self, passages: Sequence[Passage]) -> str:
         """Return what stands after the video: the evidence, then the question."""
         alone = self._settings.context == "retrieval"
-        lines = _lines(passages) if alone or self._settings.evidence_lines else ""
+        lines = self._lines(passages) if alone or self._settings.evidence_lines else ""
         return lines + self._asking.domain.user_prompt(self._video, self._question)
+
+    def _lines(self, passages: Sequence[Passage]) -> str:
+        """Return the best passages and what stands beside the first of them, in order of time."""
+        near = passages[: EVIDENCE_PASSAGES - BESIDE]
+        beside = [
+            p
+            for first in passages[:1]
+            for p in self._asking.retrieval.of_chunk(first.video_id, first.chunk_index)
+        ]
+        chosen = {p.key: p for p in [*near, *beside[:BESIDE]]}.values()
+        return "".join(
+            f"Time {p.start_s:.1f}s: {named(p.kind, p.text)}\n"
+            for p in sorted(chosen, key=lambda p: p.start_s)
+        )
 
     def _finished(
         self,
@@ -221,8 +236,3 @@ def evenly(count: int, wanted: int) -> list[int]:
     if wanted == 1:
         return [0]
     return sorted({round(i * (count - 1) / (wanted - 1)) for i in range(wanted)})
-
-
-def _lines(passages: Sequence[Passage]) -> str:
-    best = sorted(passages[:EVIDENCE_PASSAGES], key=lambda p: p.start_s)
-    return "".join(f"Time {p.start_s:.1f}s: {named(p.kind, p.text)}\n" for p in best)

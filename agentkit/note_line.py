@@ -15,7 +15,7 @@ from agentkit.types import FrameBatch, Note
 
 Count = Callable[[str], int]
 
-VERSION = 3  # of the lines and passages made here: raise it when either changes
+VERSION = 4  # of the lines and passages made here: raise it when either changes
 NO_CHANGE = "no change"
 NOTHING = "nothing noted"
 
@@ -234,11 +234,11 @@ def _same_objects(now: _State, old: _State) -> list[str]:
 def searchable(notes: Sequence[Note]) -> list[Note]:
     """Return what of a chunk's notes is embedded and searched, each with its own times.
 
-    One sentence sums up what is seen (kind "objects"); every segment of speech and every text on
-    screen stands alone, a text that stays as one note over its whole time.
+    One sentence sums up what is seen (kind "objects"); every segment of speech stands alone, a text
+    on screen as one note over its whole time, with the texts that come and go with it.
     """
     alone = [note for note in notes if note.kind not in _SUMMED_KINDS]
-    passages = [*_summary(notes), *_merged(alone)]
+    passages = [*_summary(notes), *_together(_merged(alone))]
     return [replace(passage, text=passage.text[:_MAX_SENTENCE_CHARS]) for passage in passages]
 
 
@@ -254,6 +254,16 @@ def _merged(notes: Sequence[Note]) -> list[Note]:
         if text:
             merged[key] = Note(start_s, end_s, note.kind, text, note.score, note.box)
     return list(merged.values())
+
+
+def _together(notes: Sequence[Note]) -> list[Note]:
+    """Return texts on screen that share their time as one note, in reading order."""
+    joint: dict[tuple[object, ...], Note] = {}
+    for index, note in enumerate(notes):
+        key = (note.start_s, note.end_s) if note.kind == "ocr" else (index,)
+        first = joint.get(key)
+        joint[key] = replace(note, text=f"{first.text} / {note.text}") if first else note
+    return list(joint.values())
 
 
 def named(kind: str, text: str) -> str:

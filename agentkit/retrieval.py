@@ -15,6 +15,7 @@ from agentkit_storage import Hit, Store
 # Reciprocal rank fusion's usual constant (Cormack, Clarke and Buettcher, SIGIR 2009).
 RRF_CONSTANT = 60
 TEXT_SPACE = "text"
+SEEN = ("objects", "colours")  # kinds of passages that name things
 
 PassageKey = tuple[str, int, float, float, str, str]
 
@@ -90,7 +91,7 @@ class Asked:
         sentences are: "how many elephants cross the road" is near to any street.
         """
         return (
-            passage.kind == "objects"
+            passage.kind in SEEN
             and bool(self.things)
             and not cues.may_show(self.things, passage.text)
         )
@@ -177,7 +178,7 @@ class Retrieval:
         if asked.is_for(passage.kind):
             return True
         pointed_at = passage.kind in asked.kinds or (
-            passage.kind == "objects" and cues.may_show(asked.things, passage.text)
+            passage.kind in SEEN and cues.may_show(asked.things, passage.text)
         )
         enough = config.min_near_of_kind if pointed_at else config.min_near
         return passage.near >= enough or passage.words >= config.min_words
