@@ -31,8 +31,8 @@ from videoxl2_model.config import GenerationSettings, SparseRule
 from videoxl2_model.kv_cache import VideoKV
 
 logger = logging.getLogger(__name__)
-EVIDENCE_PASSAGES = 12  # lines beside a question, at most
-BESIDE = 4  # of them, what else was noted in the chunk of the best one
+EVIDENCE_PASSAGES = 6  # lines beside a question, at most
+BESIDE = 3  # of them, what else was noted in the chunk of the best one
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,16 +168,16 @@ class _Asked:
 
     def _lines(self, passages: Sequence[Passage]) -> str:
         """Return the best passages and what stands beside the first of them, in order of time."""
-        near = passages[: EVIDENCE_PASSAGES - BESIDE]
+        near = list({p.text: p for p in reversed(passages)}.values())[::-1]  # each text once
         beside = [
             p
             for first in passages[:1]
             for p in self._asking.retrieval.of_chunk(first.video_id, first.chunk_index)
         ]
-        chosen = {p.key: p for p in [*near, *beside[:BESIDE]]}.values()
+        chosen = {p.key: p for p in [*near[: EVIDENCE_PASSAGES - BESIDE], *beside[:BESIDE]]}
         return "".join(
             f"Time {p.start_s:.1f}s: {named(p.kind, p.text)}\n"
-            for p in sorted(chosen, key=lambda p: p.start_s)
+            for p in sorted(chosen.values(), key=lambda p: p.start_s)
         )
 
     def _finished(

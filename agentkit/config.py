@@ -114,7 +114,7 @@ class AskSettings(_Strict):
     max_citations: int = Field(default=3, ge=0, description="most citations of one answer")
     max_citation_s: float = Field(default=32.0, gt=0, description="longest citation, in seconds")
     keep_ends: bool = Field(
-        default=True, description="the first and last chunk always stay whole (bilevel)"
+        default=False, description="the first and last chunk always stay whole (bilevel)"
     )
     evidence_lines: bool = Field(
         default=True, description="repeat the note lines of the relevant chunks beside the question"

@@ -177,9 +177,10 @@ class Retrieval:
             return passage.near >= config.min_near_of_topic
         if asked.is_for(passage.kind):
             return True
-        pointed_at = passage.kind in asked.kinds or (
-            passage.kind in SEEN and cues.may_show(asked.things, passage.text)
-        )
+        shown = passage.kind in SEEN and cues.may_show(asked.things, passage.text)
+        if passage.kind == "colours" and not (shown or passage.words):
+            return False  # two words are too few for a cosine to mean anything
+        pointed_at = shown or passage.kind in asked.kinds
         enough = config.min_near_of_kind if pointed_at else config.min_near
         return passage.near >= enough or passage.words >= config.min_words
 
