@@ -31,8 +31,8 @@ from videoxl2_model.config import GenerationSettings, SparseRule
 from videoxl2_model.kv_cache import VideoKV
 
 logger = logging.getLogger(__name__)
-EVIDENCE_PASSAGES = 6  # lines beside a question, at most
-BESIDE = 3  # of them, what else was noted in the chunk of the best one
+EVIDENCE_PASSAGES = 4  # lines beside a question, at most
+BESIDE = 2  # of them, what else was noted in the chunk of the best one
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,8 @@ from agentkit.hookspecs import hookimpl
 from agentkit.types import Answer, ChunkHit, Evidence, Question, StoredVideo
 
 SYSTEM_PROMPT = "You are a helpful assistant."
-INSTRUCTION = (
-    "The lines above are a timeline of what is seen and heard in a video. "
-    "Answer the question from them in one or two short sentences."
-)
+# Of five wordings tried with the 0.5B this one is short and none was answered better.
+INSTRUCTION = "The lines are a timeline of a video. Answer from them in one or two short sentences."
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
