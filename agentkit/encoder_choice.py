@@ -6,6 +6,7 @@ from pathlib import Path
 
 from agentkit import models
 from agentkit.config import Settings
+from agentkit.encoders import ENCODERS
 from agentkit.errors import ModelFilesError
 
 VIDEOXL2 = "videoxl2"
@@ -33,6 +34,8 @@ def choose_encoder(settings: Settings) -> EncoderChoice:
         if folder is None and settings.videoxl2_path:
             raise ModelFilesError(f"{settings.videoxl2_path}: no Video-XL-2 here (no config.json)")
         return EncoderChoice(VIDEOXL2, f"asked for; its weights are in {folder or _pulled()}")
+    if VIDEOXL2 not in ENCODERS:
+        return EncoderChoice(NOTES, "auto: videoxl2 is not in this version")
     if folder is None:
         return EncoderChoice(NOTES, "auto: the weights of videoxl2 are not here")
     gpu = gpu_name(settings)

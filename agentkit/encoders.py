@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from videoxl2_model.model import LanguageModel
 
 
+ENCODERS = ("notes",)  # those of this version
+
+
 def time_text(start_s: float) -> str:
     """Return a group's timestamp as the model reads it (Video-XL-2 reference, section 9)."""
     return f"Time {round(start_s, 1)}s:"

@@ -11,7 +11,7 @@ from agentkit.config import Settings
 from agentkit.embedder import MiniLM
 from agentkit.encoder_choice import EncoderChoice, choose_encoder, language_model_folder
 from agentkit.encoders import load_encoder
-from agentkit.instruments import Instruments
+from agentkit.instruments import Instruments, InstrumentSettings
 from agentkit.plugin_manager import Domain
 from agentkit.types import Encoder, SamplingPlan
 
@@ -47,9 +47,13 @@ class Engine:
 
     @cached_property
     def model(self) -> "LanguageModel":
+        import torch
+
         from videoxl2_model.model import LanguageModel
 
-        return LanguageModel.from_folder(self._model_folder)
+        if self.settings.threads:
+            torch.set_num_threads(self.settings.threads)
+        return LanguageModel.from_folder(self._model_folder, device=self._device)
 
     @cached_property
     def encoder(self) -> Encoder:
@@ -60,11 +64,12 @@ class Engine:
 
     @cached_property
     def embedder(self) -> MiniLM:
-        return MiniLM(models.path("minilm"))
+        return MiniLM(models.path("minilm"), threads=self.settings.threads)
 
     @cached_property
     def instruments(self) -> Instruments:
-        instruments = Instruments.load(self.settings.notes.instruments)
+        settings = InstrumentSettings(self.settings.threads or InstrumentSettings().threads)
+        instruments = Instruments.load(self.settings.notes.instruments, settings)
         self.domain.register_instruments(instruments.register)
         return instruments
 
@@ -96,6 +101,11 @@ class Engine:
     def sampling_plan(self) -> SamplingPlan:
         """The plan for a video whose domain names none."""
         return self.settings.sampling.plan()
+
+    @property
+    def _device(self) -> str:
+        """Where the model that reads notes runs: a small one is at home on a CPU."""
+        return "cpu" if self.settings.device == "auto" else self.settings.device
 
     @property
     def _model_folder(self) -> Path:

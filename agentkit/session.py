@@ -133,8 +133,9 @@ class Session:
         return name if isinstance(name, StoredVideo) else self._store.video(str(name))
 
     def remove(self, name: VideoName) -> None:
-        """Take a video out of every tier and out of search."""
+        """Take a video out of every tier and out of search, and free its bytes."""
         self._store.remove_video(self.video(name).video_id)
+        self._store.gc()
 
     def notes(
         self, name: VideoName, start_s: float = 0.0, end_s: float | None = None

@@ -292,6 +292,11 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+def _of_first_context(rows: Sequence[table.Judged]) -> list[table.Judged]:
+    """Return the rows of the context named first: the page shows one context's failures."""
+    return [row for row in rows if row.context == rows[0].context]
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     args = arguments(argv)
     asked, searched = load_questions()
@@ -323,7 +328,7 @@ def one_a_film(cases: Sequence[Case]) -> list[Case]:
 def write_docs(found: Sequence[table.Score], rows: Sequence[table.Judged]) -> None:
     """Put the table and the failures between their markers in docs/answers.md."""
     table.put_between(DOCS, "answers", table.markdown(found))
-    table.put_between(DOCS, "failures", table.failures(rows))
+    table.put_between(DOCS, "failures", table.failures(_of_first_context(rows)))
 
 
 def verdict(found: Sequence[table.Score], wanted: Mapping[str, float]) -> int:

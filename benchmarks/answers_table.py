@@ -115,29 +115,38 @@ _HEAD = (
     *KINDS,
     *DIFFICULTIES,
     "inside",
-    "s",
+    "time",
 )
 
 
-def _cells(score: Score) -> list[str]:
+def _cells(score: Score, quickest_s: float) -> list[str]:
     shares = [score.answered, score.cited, score.answered_and_cited, score.false]
     shares += [*score.kinds.values(), *score.difficulties.values()]
-    tail = [f"{score.inside:.0%}", f"{score.median_s:.1f}"]
+    tail = [f"{score.inside:.0%}", f"{score.median_s / quickest_s:.1f}x"]
     return [score.film, score.model, score.context, *map(str, shares), *tail]
 
 
 def rich_table(rows: Sequence[Score]) -> Table:
     """Return the scores for the terminal."""
     table = Table(*_HEAD, title="answers")
+    quickest_s = _quickest_s(rows)
     for score in rows:
-        table.add_row(*_cells(score))
+        table.add_row(*_cells(score, quickest_s))
     return table
 
 
 def markdown(rows: Sequence[Score]) -> str:
     """Return the scores as the table of docs/answers.md."""
     lines = ["| " + " | ".join(_HEAD) + " |", "|" + " --- |" * len(_HEAD)]
-    return "\n".join(lines + ["| " + " | ".join(_cells(score)) + " |" for score in rows])
+    quickest_s = _quickest_s(rows)
+    return "\n".join(
+        lines + ["| " + " | ".join(_cells(score, quickest_s)) + " |" for score in rows]
+    )
+
+
+def _quickest_s(rows: Sequence[Score]) -> float:
+    """Return the least median of the run: machines differ, ratios less."""
+    return min((score.median_s for score in rows), default=0.0) or 1.0
 
 
 def failures(rows: Iterable[Judged]) -> str:

@@ -42,7 +42,17 @@ def quick(**values: object) -> Settings:
     return Settings.load(notes={"instruments": ["objects", "motion"]}, **values)
 
 
-def test_auto_takes_notes_where_the_weights_are_missing() -> None:
+def test_auto_takes_notes_where_this_version_has_nothing_else(
+    weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(encoder_choice, "ENCODERS", ("notes",))
+    assert choose_encoder(Settings.load(videoxl2_path=weights)) == EncoderChoice(
+        "notes", "auto: videoxl2 is not in this version"
+    )
+
+
+def test_auto_takes_notes_where_the_weights_are_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encoder_choice, "ENCODERS", ("notes", "videoxl2"))
     assert choose_encoder(Settings.load()) == EncoderChoice(
         "notes", "auto: the weights of videoxl2 are not here"
     )
@@ -58,6 +68,7 @@ def test_auto_takes_notes_where_the_weights_are_missing() -> None:
 def test_auto_takes_videoxl2_only_with_weights_and_a_gpu(
     weights: Path, monkeypatch: pytest.MonkeyPatch, gpu: str | None, name: str, reason: str
 ) -> None:
+    monkeypatch.setattr(encoder_choice, "ENCODERS", ("notes", "videoxl2"))
     monkeypatch.setattr(encoder_choice, "gpu_name", lambda settings: gpu)
     choice = choose_encoder(Settings.load(videoxl2_path=weights))
     assert choice == EncoderChoice(name, reason.format(folder=weights))
