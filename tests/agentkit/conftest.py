@@ -81,3 +81,8 @@ def long_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     path = tmp_path_factory.mktemp("clips") / "long.mp4"
     return make_video(path, seconds=70, fps=5, size_px=(128, 96), draw=draw)
+
+
+@pytest.fixture
+def word_embedder() -> WordEmbedder:
+    return WordEmbedder()

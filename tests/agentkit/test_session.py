@@ -124,7 +124,8 @@ def test_killed_ingest_goes_on_and_gives_the_same_store(
     resumed, whole = open_session(store), open_session(tmp_path / "whole")
     assert 0 < resumed.videos()[0].chunks < 5
     video = resumed.ingest(long_clip, on_event=events.append)
-    assert events[0].event == "start" and events[0].chunk > 0
+    assert events[0].event == "start"
+    assert events[0].chunk > 0
     whole.ingest(long_clip)
     assert resumed._store.digest(video.video_id) == whole._store.digest(video.video_id)
     one, other = stored_kv(resumed, video.video_id), stored_kv(whole, video.video_id)
@@ -166,7 +167,8 @@ def test_nothing_found_is_said_and_not_supported(
     session = open_session()
     video = session.ingest(long_clip)
     answer = session.ask("Where is the submarine?", video)
-    assert answer.supported is False and answer.citations == ()
+    assert answer.supported is False
+    assert answer.citations == ()
     assert "Nothing in the notes of this video supports an answer" in answer.text
     assert session.search("submarine") == []
 
@@ -175,7 +177,8 @@ def test_search_finds_the_chunks_with_a_cut(open_session: OpenSession, long_clip
     session = open_session()
     video = session.ingest(long_clip)
     hits = session.search("cut", k=3)
-    assert hits and all(hit.chunk.video_id == video.video_id for hit in hits)
+    assert hits
+    assert all(hit.chunk.video_id == video.video_id for hit in hits)
     cuts_s = [note.start_s for note in session.notes(video) if note.kind == "shot"]
     assert cuts_s == [9.0 * i for i in range(1, 8)]
     assert all(any(h.span_s[0] <= s <= h.span_s[1] for s in cuts_s) for h in hits)
@@ -206,9 +209,7 @@ def grey(number: int, time_s: float, size_px: tuple[int, int]) -> np.ndarray:
     return np.full((size_px[1], size_px[0], 3), 128, np.uint8)
 
 
-def test_replaced_file_is_stale(
-    open_session: OpenSession, long_clip: Path, tmp_path: Path
-) -> None:
+def test_replaced_file_is_stale(open_session: OpenSession, long_clip: Path, tmp_path: Path) -> None:
     path = tmp_path / "mine.mp4"
     path.write_bytes(long_clip.read_bytes())
     session = open_session()
@@ -232,4 +233,5 @@ def test_names_and_errors(open_session: OpenSession, long_clip: Path, tmp_path: 
     with pytest.raises(UnknownVideoError):
         session.ask("Is there a cut?", "nothing-like-it")
     session.remove(video)
-    assert session.videos() == [] and session.search("cut") == []
+    assert session.videos() == []
+    assert session.search("cut") == []
