@@ -1,4 +1,4 @@
-"""make demo: fetch what is missing, ingest three real clips, ask, show where the answers come from."""
+"""make demo: fetch what is missing, ingest three real clips, ask, show where answers come from."""
 
 import sys
 from pathlib import Path
@@ -12,7 +12,7 @@ from agentkit.paths import home
 from agentkit.types import Answer, IngestEvent, StoredVideo
 
 sys.path.insert(0, str(Path(__file__).parent))
-from clips import clip  # noqa: E402 # stands beside this file
+from clips import clip  # stands beside this file
 
 QUESTIONS = (
     ("obama_speech.mp4", "What does the caption on the banner say?"),
