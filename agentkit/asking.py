@@ -27,6 +27,7 @@ from agentkit.types import (
     StoredVideo,
     Turns,
 )
+from agentkit_storage.errors import DamagedChunkError
 from videoxl2_model.config import GenerationSettings, SparseRule
 from videoxl2_model.kv_cache import VideoKV
 
@@ -103,11 +104,13 @@ class _Asked:
         """
         retrieval, text = self._asking.retrieval, self._question.text
         spans_s = cues.spans_s(text, self._video.duration_s)
-        if content_terms(text):
+        if content_terms(cues.without_times(text)):
             found = retrieval.passages(text, self._ids)
             return sorted(found, key=lambda p: bool(spans_s) and not _inside(p, spans_s))
         chunks = self._asking.kv.store.chunks(self._video.video_id)
         named = [c.index for c in chunks if any(c.start_s < e and c.end_s > b for b, e in spans_s)]
+        if cues.without_times(text) != text and not named:
+            return []  # it names a time that is not in the video, and nothing else
         wanted = named[: self._settings.k] or evenly(len(chunks), self._settings.k)
         found = [p for index in wanted for p in retrieval.of_chunk(self._video.video_id, index)]
         return [p for p in found if not named or _inside(p, spans_s)]
@@ -150,6 +153,15 @@ class _Asked:
 
     def _kv(self, dense: Collection[int]) -> VideoKV:
         """Return the video's KV, read as far as this question needs it."""
+        try:
+            return self._stored_kv(dense)
+        except DamagedChunkError as error:
+            logger.warning("%s; the KV is made anew from its tokens", error)
+            kv = self._asking.kv
+            kv.store.drop_kv(self._video.video_id, kv.of(self._video).fingerprint)
+            return self._stored_kv(dense)
+
+    def _stored_kv(self, dense: Collection[int]) -> VideoKV:
         kv = self._asking.kv.of(self._video)
         if kv.complete():
             self._tier = "tokens"
@@ -202,24 +214,38 @@ class _Asked:
         """Return the text with the plain word that nothing in the store carries it."""
         looked = (
             f"Nothing in the notes of this video supports an answer "
-            f"({self._video.frames_seen} frames looked at, one every {self._video.step_s:.1f} s)."
+            f"({self._frames_seen} frames looked at, one every {self._video.step_s:.1f} s)."
         )
         added = f" {looked}" if text else looked
         self._on_text(added)
         return f"{text}{added}"
 
+    @property
+    def _frames_seen(self) -> int:
+        """Frames of the chunks that are stored by now."""
+        chunk_frames = 4 * self._asking.chunk_groups
+        return min(self._video.frames_seen, self._video.chunks * chunk_frames)
+
+    @property
+    def _missing(self) -> tuple[str, ...]:
+        if self._video.state == "ready":
+            return self._video.missing
+        chunks = self._asking.kv.store.chunks(self._video.video_id)
+        until_s = chunks[-1].end_s if chunks else 0.0
+        return (*self._video.missing, f"ingest: not finished, seen until {until_s:.0f} s")
+
     def _coverage(self, dense: tuple[int, ...]) -> Coverage:
         video = self._video
         return Coverage(
             engine=self._asking.engine,
-            frames_seen=video.frames_seen,
+            frames_seen=self._frames_seen,
             frames_in_file=video.frames_in_file,
             step_s=round(video.step_s, 3),
             dense_chunks=dense,
             chunks=video.chunks,
             tokens=self._tokens,
             instruments=video.instruments,
-            missing=video.missing,
+            missing=self._missing,
             seconds={name: round(spent, 3) for name, spent in self._clock.seconds.items()},
             tier=self._tier,
         )

@@ -12,11 +12,17 @@ from agentkit.retrieval import Passage
 from agentkit.terms import content_terms, overlap
 from agentkit.types import Citation
 
-# How small models word that they found nothing.
+# How small models word that they found nothing: not what is quoted, and only of what they read.
+_QUOTED = re.compile(r"\"[^\"]*\"|\u201c[^\u201d]*\u201d|(?<!\w)'[^']*'(?!\w)")
+_READ = r"\b(video|notes?|lines?|timeline|evidence|footage|clip|text|information|answer|question)\b"
+_FOUND = (
+    r"\b(mention(s|ed)?|specif(y|ies|ied)|state[sd]?|provide[sd]?|indicate[sd]?|describe[sd]?|"
+    r"contains?|supports?|include[sd]?|say|tell|show|answered|given)\b"
+)
 _ABSTAINS = re.compile(
-    r"\b(no|not|nothing|none|isn't|doesn't|cannot|can't|unable|unclear|unknown)\b[^.]*"
-    r"\b(mention|information|evidence|notes?|provid|specif|state|determin|say|shown?|indicat|"
-    r"describ|detail|contain|support)",
+    rf"{_READ}[^.;]*?\b(no|not|nothing)\b[^.;]*?{_FOUND}|{_READ}[^.;]*?n't\b[^.;]*?{_FOUND}|"
+    r"\bno (information|mention|evidence|indication|details?)\b|"
+    r"\b(cannot|can't|can not|unable to|impossible to) (be )?(determined?|tell|say|answer|know)",
     re.IGNORECASE,
 )
 
@@ -30,7 +36,7 @@ class CitingConfig:
 
 def abstains(text: str) -> bool:
     """Say whether an answer itself says that nothing was found."""
-    return not text.strip() or _ABSTAINS.search(text) is not None
+    return not text.strip() or _ABSTAINS.search(_QUOTED.sub("", text)) is not None
 
 
 def cite(

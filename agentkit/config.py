@@ -78,7 +78,7 @@ class PrefillSettings(_Strict):
 
     block_groups: int = Field(default=4, ge=1, description="groups prefilled together")
     lookback_blocks: int = Field(
-        default=3, ge=0, description="blocks that a block sees before itself"
+        default=3, ge=1, description="blocks that a block sees before itself"
     )
     min_block_rows: int = Field(
         default=128, ge=1, description="fewest rows in a block of short groups"

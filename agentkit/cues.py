@@ -128,28 +128,45 @@ def share(terms: Collection[str], text: str) -> float:
     return held / len(terms) if terms else 0.0
 
 
-_AT = re.compile(r"\b(?:(\d{1,2}):)?(\d{1,2}):(\d{2})\b|\b(\d+(?:\.\d+)?)\s*(?:s|sec|seconds?)\b")
-_START = re.compile(r"\b(begin(s|ning)?|start(s|ed|ing)?|opening|at first)\b", re.IGNORECASE)
-_END = re.compile(
-    r"\b(at the end|ending|at last|finally|last (scene|part|shot)|clos(es|ing))\b", re.I
+_CLOCK = r"(?<![\d:.])(?:(?P<h>\d{1,2}):)?(?P<m>\d{1,2}):(?P<s>\d{2})(?![\d:])"
+_PLAIN = r"(?<![\w.])(?P<n>\d+(?:\.\d+)?)\s*(?P<unit>s|secs?|seconds?|mins?|minutes?)\b"
+_TIME = re.compile(f"{_CLOCK}|{_PLAIN}", re.IGNORECASE)
+_VIDEO = r"(?:video|film|clip|movie|footage|recording)"
+_START = re.compile(
+    rf"\b(at|in|from) the (very )?(beginning|start|opening)\b|\bat first\b|"
+    rf"\b(beginning|start|opening) of the {_VIDEO}\b|\bfirst (scene|shot)\b",
+    re.IGNORECASE,
 )
+_END = re.compile(
+    rf"\bat the (very )?(end|close)\b|\bend of the {_VIDEO}\b|\blast (scene|shot)\b", re.IGNORECASE
+)
+
+
+def without_times(question: str) -> str:
+    """Return the question less the clock times and spans of seconds or minutes that it names."""
+    return _TIME.sub(" ", question)
 
 
 def spans_s(question: str, duration_s: float) -> list[tuple[float, float]]:
     """Return the stretches of time that a question names; none for most questions.
 
-    Clock times and seconds stand for 8 s around them, the beginning and the end for the first and
-    last tenth, at least 8 s.
+    Clock times, seconds and minutes stand for 8 s around them, the beginning and the end for the
+    first and last tenth, at least 8 s. Times outside the video name nothing.
     """
     edge_s = max(8.0, duration_s / 10)
     spans = []
-    for hours, minutes, clock_s, plain_s in _AT.findall(question):
-        time_s = (
-            float(plain_s) if plain_s else 60 * (60 * int(hours or 0) + int(minutes)) + int(clock_s)
-        )
-        spans.append((max(time_s - 4, 0.0), min(time_s + 4, duration_s)))
+    for found in _TIME.finditer(question):
+        time_s = _seconds(found)
+        if time_s <= duration_s:
+            spans.append((max(time_s - 4, 0.0), min(time_s + 4, duration_s)))
     if _START.search(question):
         spans.append((0.0, min(edge_s, duration_s)))
     if _END.search(question):
         spans.append((max(duration_s - edge_s, 0.0), duration_s))
-    return [(start_s, end_s) for start_s, end_s in spans if start_s < duration_s]
+    return spans
+
+
+def _seconds(found: re.Match[str]) -> float:
+    if found["n"]:
+        return float(found["n"]) * (60 if found["unit"].lower().startswith("m") else 1)
+    return 60 * (60 * int(found["h"] or 0) + int(found["m"])) + int(found["s"])

@@ -73,7 +73,7 @@ def load_encoder(name: str, model: "LanguageModel", tokenizer: str, budget_token
     if name == "notes":
         return NotesEncoder(
             tokenize=model.encode,
-            embed_ids=lambda ids: model.decoder.embed(ids).float().numpy(),
+            embed_ids=model.embed_ids,
             budget_tokens=budget_tokens,
             fingerprint=f"notes/{VERSION}/{tokenizer}/{budget_tokens}",
         )

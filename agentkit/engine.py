@@ -11,6 +11,7 @@ from agentkit.config import Settings
 from agentkit.embedder import MiniLM
 from agentkit.encoder_choice import EncoderChoice, choose_encoder, language_model_folder
 from agentkit.encoders import load_encoder
+from agentkit.errors import UsageError
 from agentkit.instruments import Instruments, InstrumentSettings
 from agentkit.plugin_manager import Domain
 from agentkit.types import Encoder, SamplingPlan
@@ -104,8 +105,17 @@ class Engine:
 
     @property
     def _device(self) -> str:
-        """Where the model that reads notes runs: a small one is at home on a CPU."""
-        return "cpu" if self.settings.device == "auto" else self.settings.device
+        """Where the model that reads notes runs: a small one is at home on a CPU.
+
+        Raises:
+            UsageError: the device is not here.
+        """
+        import torch
+
+        device = "cpu" if self.settings.device == "auto" else self.settings.device
+        if device.startswith("cuda") and not torch.cuda.is_available():
+            raise UsageError(f"device {device!r}: this torch finds no GPU; set device to 'auto'")
+        return device
 
     @property
     def _model_folder(self) -> Path:

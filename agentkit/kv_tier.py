@@ -34,7 +34,8 @@ class KVTier:
     def of(self, video: StoredVideo) -> "StoredKV":
         """Return one video's KV under its domain's prompt and these settings."""
         system = self.system_prompt(video)
-        made = f"{self.making}|{self.dtype}|{self.config}|{system}"
+        tokens = self.store.fingerprint(video.video_id)
+        made = f"{self.making}|{self.dtype}|{self.config}|{system}|{tokens}"
         return StoredKV(self, video.video_id, system, sha256(made.encode()).hexdigest())
 
 
@@ -61,9 +62,12 @@ class StoredKV:
 
     def complete(self) -> int:
         """Prefill what is missing from stored tokens; return how many chunks that were."""
-        missing = self.missing()
-        if missing:
-            self.prefill().close()
+        if not self.missing():
+            return 0
+        with self.tier.store.ingest_lock(self.video_id):  # another may be at it
+            missing = self.missing()
+            if missing:
+                self.prefill().close()
         return missing
 
     def prefill(self) -> "VideoPrefill":

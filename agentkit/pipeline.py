@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from agentkit.instruments import Instruments
 from agentkit.kv_tier import KVTier
@@ -63,7 +64,8 @@ class Pipeline:
         info = probe(path, allowed_roots=self.allowed_roots)
         plan = plan or self.domain.plan_sampling(info) or self.default_plan
         fingerprint = self.fingerprint(plan)
-        run = _Run(self, info, plan, fingerprint, on_event or (lambda event: None))
+        times_s = plan_times(info, plan)  # may refuse the plan: before anything is removed
+        run = _Run(self, info, plan, times_s, fingerprint, on_event or (lambda event: None))
         with self.store.ingest_lock(info.video_id, run.wait):
             return run.skip() if self._ready(info.video_id, fingerprint) else run.work()
 
@@ -101,6 +103,7 @@ class _Run:
         pipeline: Pipeline,
         info: VideoInfo,
         plan: SamplingPlan,
+        times_s: NDArray[np.float64],  # [frames]
         fingerprint: str,
         on_event: OnEvent,
     ) -> None:
@@ -108,9 +111,12 @@ class _Run:
         self._store = pipeline.store
         self._info = info
         self._plan = plan
+        self._times_s = times_s
         self._fingerprint = fingerprint
         self._on_event = on_event
         self._clock = StageClock()
+        self._missing_before: tuple[str, ...] = ()  # in a run that was killed
+        self._warnings = list(info.warnings)
         self._chunks_expected = 0
 
     def wait(self, waited_s: float) -> None:
@@ -131,12 +137,11 @@ class _Run:
 
     def work(self) -> StoredVideo:
         """Do what is left of this video."""
-        with self._clock.stage("plan"):
-            times_s = plan_times(self._info, self._plan)
-        groups = math.ceil(len(times_s) / self._plan.frames_per_group)
+        groups = math.ceil(len(self._times_s) / self._plan.frames_per_group)
         self._chunks_expected = math.ceil(groups / self._pipeline.chunk_groups)
-        video = self._stored(times_s)
+        video = self._stored(self._times_s)
         self._store.add_video(video, self._fingerprint)
+        self._missing_before = self._store.video(self._info.video_id).missing
         done = self._store.num_chunks(self._info.video_id)
         self._tell("start", chunk=done)
         self._pipeline.instruments.start(self._info)
@@ -150,7 +155,7 @@ class _Run:
             prefill.close()
         return self._finish()
 
-    def _stored(self, times_s: np.ndarray) -> StoredVideo:
+    def _stored(self, times_s: NDArray[np.float64]) -> StoredVideo:
         info, instruments = self._info, self._pipeline.instruments
         step_s = float(np.diff(times_s).mean()) if len(times_s) > 1 else info.duration_s
         return StoredVideo(
@@ -184,8 +189,22 @@ class _Run:
                 self._info,
                 lambda heard_s: self._tell("stage", stage="speech", share=heard_s / duration_s),
             )
+        if self._note_missing():
+            return notes  # a listener failed: what it would have heard is not known
         self._store.put_sound_notes(self._info.video_id, notes)
         return notes
+
+    def _note_missing(self) -> bool:
+        """Keep which instruments failed so far, so that a kill forgets none; say if any did."""
+        missing = self._missing()
+        failed = set(missing) != set(self._missing_before)
+        if failed:
+            self._store.update_video(self._info.video_id, missing=missing)
+            self._missing_before = missing
+        return failed
+
+    def _missing(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys([*self._missing_before, *self._pipeline.instruments.missing]))
 
     def _new_chunks(self, done: int, sound: Sequence[Note]) -> Iterator[Chunk]:
         """Yield the chunks that were not stored yet, each after its transaction."""
@@ -198,13 +217,16 @@ class _Run:
             record = self._record(index, groups, sound)
             with self._clock.stage("store"):
                 self._store.add_chunk(record)
+            self._note_missing()
             yield record.chunk
 
     def _observed(self, first_group: int) -> Iterator[tuple[FrameBatch, list[Note]]]:
         """Yield each group with its notes; the group before the first is shown, not kept."""
         instruments, size = self._pipeline.instruments, self._pipeline.chunk_groups
         warm_up = max(first_group - 1, 0)
-        batches = sample(self._info, self._plan, start_group=warm_up)
+        batches = sample(
+            self._info, self._plan, start_group=warm_up, on_warning=self._warnings.append
+        )
         for batch in self._clock.each("decode", batches):
             with self._clock.stage("instruments"):
                 notes = instruments.observe(batch, batch.index % size == 0)
@@ -240,7 +262,7 @@ class _Run:
             ),
             segments=segments,
             visual=visual,
-            visual_space=visual_space(self._pipeline.encoder.name),
+            visual_space=visual_space(self._pipeline.encoder.name, self._pipeline.kv.making),
         )
 
     def _sound_end_s(self, chunk: Chunk) -> float:
@@ -275,8 +297,11 @@ class _Run:
             video_id,
             state="ready",
             instruments=self._pipeline.instruments.names,
-            missing=self._pipeline.instruments.missing,
+            missing=self._missing(),
+            warnings=tuple(self._warnings),
         )
+        for line in self._warnings:
+            logger.warning("%s", line)
         self._chunks_expected = chunks
         self._tell("done", chunk=chunks)
         logger.info("%s: seconds per stage %s", self._info.path, dict(self._clock.seconds))

@@ -20,9 +20,9 @@ SEEN = ("objects", "colours")  # kinds of passages that name things
 PassageKey = tuple[str, int, float, float, str, str]
 
 
-def visual_space(encoder: str) -> str:
-    """Return the space of an encoder's pooled chunk vectors; those of two encoders never meet."""
-    return f"visual-{encoder}"
+def visual_space(encoder: str, weights: str) -> str:
+    """Return the space of pooled chunk vectors; those of two encoders or models never meet."""
+    return f"visual-{encoder}-{weights[:8]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +73,7 @@ class Asked:
 
     @classmethod
     def of(cls, text: str) -> "Asked":
+        text = cues.without_times(text)
         terms = content_terms(text)
         terms += ["who"] if "who" in words(text) else []
         subjects = cues.subjects(terms)
@@ -151,11 +152,12 @@ class Retrieval:
         """Return all passages of one chunk, for a question about the whole video."""
         return [Passage(*_key(hit)) for hit in self._store.segments(video_id, index)]
 
-    def similar(self, video_id: str, at_s: float, encoder: str, k: int) -> list[ChunkHit]:
+    def similar(self, video_id: str, at_s: float, space: str, k: int) -> list[ChunkHit]:
         """Return the chunks whose pooled vector is nearest to that of the chunk at a time."""
         chunks = self._store.chunks(video_id)
+        if not chunks:
+            return []
         here = next((c for c in chunks if c.start_s <= at_s < c.end_s), chunks[-1])
-        space = visual_space(encoder)
         vector = self._store.chunk_vector(video_id, here.index, space)
         if vector is None:
             return []

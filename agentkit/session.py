@@ -40,6 +40,7 @@ if TYPE_CHECKING:  # these load torch, FAISS or ONNX Runtime: only when they are
     from agentkit.retrieval import Retrieval
     from agentkit_storage import Store
 
+MAX_TURNS = 4  # of a conversation that a question is read in the light of
 VideoName = str | Path | StoredVideo
 
 
@@ -107,7 +108,9 @@ class Session:
         """
         question = Question(check_question(text))
         video = self._best(question.text, self._named(videos))
-        return self._asking.ask(question, video, history, on_text or (lambda piece: None))
+        return self._asking.ask(
+            question, video, history[-MAX_TURNS:], on_text or (lambda piece: None)
+        )
 
     def ask_many(self, text: str, videos: Sequence[VideoName] = ()) -> list[Answer]:
         """Answer from each video on its own, in the order given; all videos by default."""
@@ -122,7 +125,10 @@ class Session:
         """Return the chunks most like the one at a time, over all videos, itself left out."""
         stored = self.video(video)
         check_range(stored.duration_s, at_s, at_s)
-        return self._retrieval.similar(stored.video_id, at_s, self._engine.choice.name, k)
+        from agentkit.retrieval import visual_space
+
+        space = visual_space(self._engine.choice.name, self._engine.weights_fingerprint)
+        return self._retrieval.similar(stored.video_id, at_s, space, k)
 
     def videos(self) -> list[StoredVideo]:
         """Return everything in the store."""

@@ -92,7 +92,7 @@ def _failure(error: Exception, options: Options) -> int:
     """Say what failed, in one line; with -vv where, too."""
     if options.verbose > 1:
         traceback.print_exception(error)
-    known = isinstance(error, AgentkitError | OSError) or _is_of_the_store(error)
+    known = isinstance(error, AgentkitError | OSError) or _is_of_the_store_or_model(error)
     text = " ".join(str(error).split())
     if known:
         show.error(text)
@@ -101,7 +101,8 @@ def _failure(error: Exception, options: Options) -> int:
     return WRONG_USAGE if isinstance(error, UsageError | LookupError) and known else FAILED
 
 
-def _is_of_the_store(error: Exception) -> bool:
+def _is_of_the_store_or_model(error: Exception) -> bool:
     from agentkit_storage.errors import StoreError
+    from videoxl2_model.errors import VideoXL2Error
 
-    return isinstance(error, StoreError)
+    return isinstance(error, StoreError | VideoXL2Error)

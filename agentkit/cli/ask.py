@@ -10,7 +10,7 @@ import typer
 from agentkit import json_forms
 from agentkit.cli import show
 from agentkit.cli.options import Options, takes_common
-from agentkit.errors import QuestionError
+from agentkit.errors import QuestionError, VideoError
 
 if TYPE_CHECKING:
     from agentkit.session import Session
@@ -64,7 +64,7 @@ def chat(options: Options, video: Videos = None) -> None:
                 continue
             try:
                 answer = _answer(session, question, video or None, tuple(turns))
-            except QuestionError as error:
+            except _question_errors() as error:
                 show.error(str(error))
             else:
                 turns.append((question, answer.text))
@@ -91,6 +91,14 @@ def search(
         typer.echo(f"[{name} {where}] {hit.score:.2f} {show.printable(hit.why)}")
     if not hits:
         show.remark("nothing near enough was found")
+
+
+def _question_errors() -> tuple[type[Exception], ...]:
+    """Return what may be wrong with one question while the next may be fine."""
+    from agentkit_storage.errors import DamagedChunkError
+    from videoxl2_model.errors import RoomError
+
+    return (QuestionError, VideoError, DamagedChunkError, RoomError)
 
 
 def _next_question() -> str | None:

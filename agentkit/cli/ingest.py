@@ -144,9 +144,10 @@ def _line(video: "StoredVideo", last: "IngestEvent") -> str:
 
 def _file_errors() -> tuple[type[Exception], ...]:
     """Return what may be wrong with one file while the next may be fine."""
-    from agentkit.errors import VideoError
+    from agentkit.errors import PluginError, VideoError
+    from agentkit_storage.errors import DamagedChunkError, RecordError, UnknownVideoError
 
-    return (VideoError,)
+    return (VideoError, PluginError, RecordError, UnknownVideoError, DamagedChunkError)
 
 
 def _progress() -> "Progress":

@@ -58,13 +58,14 @@ def open_session(
 
 
 def tiny_settings(store: Path, model: Path, **settings: object) -> Settings:
-    return Settings.load(
-        store=store,
-        encoder="notes",
-        language_model=str(model),
-        notes={"instruments": TINY_INSTRUMENTS},
-        **{"ask": {"max_new_tokens": 4, "min_score": 0.2}, **settings},
-    )
+    defaults = {
+        "store": store,
+        "encoder": "notes",
+        "language_model": str(model),
+        "notes": {"instruments": TINY_INSTRUMENTS},
+        "ask": {"max_new_tokens": 4, "min_score": 0.2},
+    }
+    return Settings.load(**{**defaults, **settings})
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,8 @@ from agentkit.types import Embedder, StoredVideo
 from agentkit_storage import ChunkRecord, GroupRecord, Segment, Store
 from agentkit_storage.types import Chunk
 
+SPACE = visual_space("notes", "weights")
+
 PASSAGES = [  # one a chunk of 16 s
     ("objects", "5 people across the picture, 1 car on the right"),
     ("speech", "we will meet at the station tomorrow"),
@@ -40,7 +42,7 @@ def add_video(store: Store, video_id: str, embedder: Embedder) -> None:
                 groups=(GroupRecord(index, start_s, end_s, "t", text, (1,)),),
                 segments=(Segment(start_s, end_s, kind, text, embedder.embed([text])[0]),),
                 visual=visual,
-                visual_space=visual_space("notes"),
+                visual_space=SPACE,
             )
         )
 
@@ -92,6 +94,6 @@ def test_only_the_videos_named_are_searched(retrieval: Retrieval) -> None:
 
 
 def test_like_chunks_are_those_of_like_vectors(retrieval: Retrieval) -> None:
-    best = retrieval.similar("a" * 8, 20.0, "notes", k=2)[0]
+    best = retrieval.similar("a" * 8, 20.0, SPACE, k=2)[0]
     assert (best.chunk.video_id, best.chunk.index, best.score) == ("b" * 8, 1, 1.0)
-    assert retrieval.similar("a" * 8, 20.0, "another", k=2) == []
+    assert retrieval.similar("a" * 8, 20.0, visual_space("notes", "others"), k=2) == []

@@ -79,6 +79,11 @@ def test_a_wider_word_proves_a_narrower_one_does_not() -> None:
         ("Who is there at the beginning?", [(0.0, 10.0)]),
         ("Who is there at the end?", [(90.0, 100.0)]),
         ("Who is there at 5:00?", []),
+        ("What is seen in minute 1?", []),
+        ("What is seen after 1 minute?", [(56.0, 64.0)]),
+        ("What was built in the 1990s?", []),
+        ("When does the train start moving?", []),
+        ("Who closes the door?", []),
         ("Who is there?", []),
     ],
 )
