@@ -133,8 +133,8 @@ def hit(value: "ChunkHit") -> Form:
     chunk = value.chunk
     return {
         "video_id": chunk.video_id,
-        "start_s": chunk.start_s,
-        "end_s": chunk.end_s,
+        "start_s": value.start_s,
+        "end_s": value.end_s,
         "score": value.score,
         "why": value.why,
     }

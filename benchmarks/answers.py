@@ -229,7 +229,7 @@ def _search(
     where: Mapping[str, Place],
 ) -> dict[str, Any]:
     hits = session.search(each.text, sorted({v.video_id for v in videos.values()}), k=3)
-    spots = [(hit.chunk.video_id, (hit.chunk.start_s, hit.chunk.end_s)) for hit in hits]
+    spots = [(hit.chunk.video_id, (hit.start_s, hit.end_s)) for hit in hits]
     shown = [[round(s, 2), round(e, 2)] for _, (s, e) in spots]
     return {
         "text": each.text,

@@ -87,7 +87,7 @@ def search(
     for hit in hits:
         chunk = hit.chunk
         name = names.get(chunk.video_id, chunk.video_id[: show.SHORT_ID])
-        where = show.span(chunk.start_s, chunk.end_s)
+        where = show.span(hit.start_s, hit.end_s)
         typer.echo(f"[{name} {where}] {hit.score:.2f} {show.printable(hit.why)}")
     if not hits:
         show.remark("nothing near enough was found")

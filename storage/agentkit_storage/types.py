@@ -35,13 +35,21 @@ class Chunk:
 class ChunkHit:
     """A chunk that a search found; `why` is the text that matched, for people to read.
 
-    `span_s` is when that text holds, (start, end): the chunk's own span, or a part of it.
+    `span_s` is when that text holds, (start, end); None stands for the whole chunk.
     """
 
     chunk: Chunk
     score: float
     why: str
-    span_s: tuple[float, float] = (0.0, 0.0)
+    span_s: tuple[float, float] | None = None
+
+    @property
+    def start_s(self) -> float:
+        return self.span_s[0] if self.span_s else self.chunk.start_s
+
+    @property
+    def end_s(self) -> float:
+        return self.span_s[1] if self.span_s else self.chunk.end_s
 
 
 @dataclass(frozen=True, slots=True)

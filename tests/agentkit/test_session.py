@@ -232,7 +232,7 @@ def test_search_finds_the_chunks_with_a_cut(open_session: OpenSession, long_clip
     assert all(hit.chunk.video_id == video.video_id for hit in hits)
     cuts_s = [note.start_s for note in session.notes(video) if note.kind == "shot"]
     assert cuts_s == [9.0 * i for i in range(1, 8)]
-    assert all(any(h.span_s[0] <= s <= h.span_s[1] for s in cuts_s) for h in hits)
+    assert all(any(h.start_s <= s <= h.end_s for s in cuts_s) for h in hits)
 
 
 def test_similar_chunks_leave_out_the_one_asked_about(
