@@ -36,6 +36,7 @@ def main() -> None:
 
 def fetch_models() -> None:
     """Fetch the default models, once a machine; each file is checked by its hash."""
+    console.print("Models: fetching what is not here yet (0.7 GB in all)")
     with progress() as bar:
         task = bar.add_task("models", total=None)
 
@@ -46,6 +47,7 @@ def fetch_models() -> None:
 
 
 def ingest(session: Session, path: Path) -> StoredVideo:
+    console.print(f"Ingesting {path.name}, unless the store has it")
     with progress() as bar:
         task = bar.add_task(path.name, total=1.0)
 
@@ -77,7 +79,7 @@ def draw(session: Session, answers: list[Answer], videos: dict[str, StoredVideo]
 
 def progress() -> Progress:
     columns = TextColumn("{task.description:40.40}"), BarColumn(), TimeRemainingColumn()
-    return Progress(*columns, console=console, transient=True)
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
 
 
 if __name__ == "__main__":
