@@ -10,21 +10,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import HealthCheck, settings
 from torch import Tensor
 from transformers import DynamicCache
 
 from videoxl2_model import Decoder, LanguageModel, PrefillConfig, TokenGroup
 from videoxl2_model.testing import tiny_decoder, write_tiny_checkpoint
-
-settings.register_profile(
-    "model",
-    deadline=None,  # a first call compiles kernels
-    max_examples=60,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
-)
-settings.load_profile("model")
 
 
 @dataclass(frozen=True)
