@@ -21,7 +21,7 @@ from typing import Any
 import answers_table as table
 from common import RESULTS, ROOT, bench_dir, clip, merged, parse_overrides, write_results
 from films import CLIPS, PLANS, film
-from judging import KINDS, Asked, Searched, judge, load_questions, precision
+from judging import KINDS, Asked, Searched, judge, load_questions, precision, relevant_hits
 from rich.console import Console
 
 from agentkit import Session, Settings
@@ -209,13 +209,20 @@ def run_searches(case: Case, searched: Sequence[Searched], store: Path) -> dict[
         queries = [_search(session, each, videos, where) for each in searched]
     there = [query["precision"] for query in queries if query["precision"] is not None]
     absent = [bool(query["hits"]) for query in queries if query["precision"] is None]
+    hits = sum(len(query["hits"]) for query in queries if query["precision"] is not None)
+    right = sum(query["right"] for query in queries)
+    empty = sum(not query["hits"] for query in queries if query["precision"] is not None)
     console.print(
-        f"search, {case.film}: precision in the first three hits {sum(there) / len(there):.2f}; "
-        f"{sum(absent)} of {len(absent)} queries for what is absent return hits"
+        f"search, {case.film}: precision in the first three hits {sum(there) / len(there):.2f} "
+        f"(a query without hits counts as 0); of {hits} hits returned {right} are right, "
+        f"{empty} of {len(there)} queries return none; {sum(absent)} of {len(absent)} queries for what is absent return hits"
     )
     return {
         "film": case.film,
         "precision_at_3": sum(there) / len(there),
+        "hits": hits,
+        "right_hits": right,
+        "without_hits": empty,
         "absent_with_hits": sum(absent),
         "absent": len(absent),
         "queries": queries,
@@ -230,10 +237,12 @@ def _search(
 ) -> dict[str, Any]:
     hits = session.search(each.text, sorted({v.video_id for v in videos.values()}), k=3)
     spots = [(hit.chunk.video_id, (hit.start_s, hit.end_s)) for hit in hits]
+    wanted = _moved(each, videos, where)
     shown = [[round(s, 2), round(e, 2)] for _, (s, e) in spots]
     return {
         "text": each.text,
-        "precision": precision(spots, _moved(each, videos, where)) if each.relevant else None,
+        "precision": precision(spots, wanted) if each.relevant else None,
+        "right": relevant_hits(spots, wanted),
         "hits": [
             {"span": span, "score": round(hit.score, 3), "why": hit.why}
             for hit, span in zip(hits, shown, strict=True)

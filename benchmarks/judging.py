@@ -227,10 +227,17 @@ def _share_inside(cited: Sequence[Span], true: Sequence[Span]) -> float:
 
 
 def precision(found: Sequence[tuple[str, Span]], wanted: Searched, first: int = 3) -> float:
-    """Return the share of the first hits, (clip, seconds of the clip), that are relevant."""
+    """Return the share of the first hits, (clip, seconds of the clip), that are relevant.
+
+    A query that finds nothing of what is there counts as 0.
+    """
     top = found[:first]
-    good = [
+    return relevant_hits(top, wanted) / len(top) if top else 0.0
+
+
+def relevant_hits(found: Sequence[tuple[str, Span]], wanted: Searched) -> int:
+    """Return how many hits, (clip, seconds of the clip), are relevant."""
+    return sum(
         any(overlap_s(span, true) > 0 for true in wanted.relevant.get(clip, ()))
-        for clip, span in top
-    ]
-    return sum(good) / len(top) if top else 0.0
+        for clip, span in found
+    )
