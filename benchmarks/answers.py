@@ -215,7 +215,8 @@ def run_searches(case: Case, searched: Sequence[Searched], store: Path) -> dict[
     console.print(
         f"search, {case.film}: precision in the first three hits {sum(there) / len(there):.2f} "
         f"(a query without hits counts as 0); of {hits} hits returned {right} are right, "
-        f"{empty} of {len(there)} queries return none; {sum(absent)} of {len(absent)} queries for what is absent return hits"
+        f"{empty} of {len(there)} queries return none; "
+        f"{sum(absent)} of {len(absent)} queries for what is absent return hits"
     )
     return {
         "film": case.film,
