@@ -87,7 +87,7 @@ class _Asked:
             citations = cite(
                 self._question.text,
                 text,
-                {p.key: p for p in [*carriers, *passages]}.values(),
+                {p.key: p for p in [*self._in_named_times(carriers), *passages]}.values(),
                 CitingConfig(self._settings.max_citations, self._settings.max_citation_s),
             )
         supported = bool(citations) and not abstains(text)
@@ -98,22 +98,44 @@ class _Asked:
         return [self._video.video_id]
 
     def _passages(self) -> list[Passage]:
-        """Return what is near the question, what lies in the times that it names first.
+        """Return what is near the question, from the times that it names where it names any.
 
         A question that names no subject is about the times it names, or about the whole video.
         """
-        retrieval, text = self._asking.retrieval, self._question.text
-        spans_s = cues.spans_s(text, self._video.duration_s)
+        text = self._question.text
         if content_terms(cues.without_times(text)):
-            found = retrieval.passages(text, self._ids)
-            return sorted(found, key=lambda p: bool(spans_s) and not _inside(p, spans_s))
-        chunks = self._asking.kv.store.chunks(self._video.video_id)
-        named = [c.index for c in chunks if any(c.start_s < e and c.end_s > b for b, e in spans_s)]
-        if cues.without_times(text) != text and not named:
+            found = self._asking.retrieval.passages(text, self._ids)
+            inside = self._in_named_times(found) if found else []
+            return inside or (self._of_named_chunks() if found else []) or found
+        if self._spans_s:
+            return self._of_named_chunks()
+        if cues.without_times(text) != text:
             return []  # it names a time that is not in the video, and nothing else
-        wanted = named[: self._settings.k] or evenly(len(chunks), self._settings.k)
-        found = [p for index in wanted for p in retrieval.of_chunk(self._video.video_id, index)]
-        return [p for p in found if not named or _inside(p, spans_s)]
+        return self._of_chunks(evenly(self._video.chunks, self._settings.k))
+
+    @property
+    def _spans_s(self) -> list[tuple[float, float]]:
+        return cues.spans_s(self._question.text, self._video.duration_s)
+
+    def _in_named_times(self, passages: Sequence[Passage]) -> list[Passage]:
+        """Return the passages in the times that the question names; all where it names none."""
+        spans_s = self._spans_s
+        return [
+            p
+            for p in passages
+            if not spans_s or any(p.start_s < end_s and p.end_s > at_s for at_s, end_s in spans_s)
+        ]
+
+    def _of_named_chunks(self) -> list[Passage]:
+        """Return all that was noted in the times that the question names, of k chunks at most."""
+        chunks = self._asking.kv.store.chunks(self._video.video_id)
+        spans_s = self._spans_s
+        named = [c.index for c in chunks if any(c.start_s < e and c.end_s > b for b, e in spans_s)]
+        return self._in_named_times(self._of_chunks(named[: self._settings.k]))
+
+    def _of_chunks(self, indices: Sequence[int]) -> list[Passage]:
+        retrieval, video_id = self._asking.retrieval, self._video.video_id
+        return [p for index in indices for p in retrieval.of_chunk(video_id, index)]
 
     def _dense(self, passages: Sequence[Passage]) -> tuple[int, ...]:
         """Return the chunks that stay whole: all, or those that search and domain chose."""
@@ -249,10 +271,6 @@ class _Asked:
             seconds={name: round(spent, 3) for name, spent in self._clock.seconds.items()},
             tier=self._tier,
         )
-
-
-def _inside(passage: Passage, spans_s: Sequence[tuple[float, float]]) -> bool:
-    return any(passage.start_s < end_s and passage.end_s > start_s for start_s, end_s in spans_s)
 
 
 def evenly(count: int, wanted: int) -> list[int]:

@@ -179,6 +179,11 @@ def test_a_question_about_a_time_is_answered_from_there(
     video = session.ingest(long_clip)
     answer = session.ask("What happens at 0:20?", video)
     assert answer.coverage.dense_chunks == (1,)
+    motion = session.ask("How much motion is there at 0:20?", video)
+    for cite in (*answer.citations, *motion.citations):
+        assert cite.start_s < 24  # 16 to 24 s are asked for
+        assert cite.end_s > 16
+    assert motion.citations
     assert session.ask("What happens at 1:30?", video).supported is False  # 70 s long
 
 
