@@ -61,13 +61,17 @@ class StoredKV:
         return count if SYSTEM_PART in have else 0
 
     def complete(self) -> int:
-        """Prefill what is missing from stored tokens; return how many chunks that were."""
+        """Prefill what is missing, one process at a time; return how many chunks that were."""
         if not self.missing():
             return 0
-        with self.tier.store.ingest_lock(self.video_id):  # another may be at it
-            missing = self.missing()
-            if missing:
-                self.prefill().close()
+        with self.tier.store.ingest_lock(self.video_id):
+            return self.fill()
+
+    def fill(self) -> int:
+        """Do what `complete` does, for a caller that holds the video's ingest lock already."""
+        missing = self.missing()
+        if missing:
+            self.prefill().close()
         return missing
 
     def prefill(self) -> "VideoPrefill":

@@ -130,7 +130,7 @@ class _Run:
         kv = self._pipeline.kv.of(stored)
         if kv.missing():
             self._tell("stage", stage="prefill")
-            kv.complete()
+            kv.fill()
         self._chunks_expected = stored.chunks
         self._tell("skip", chunk=stored.chunks, message="in the store already")
         return stored

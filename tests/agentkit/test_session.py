@@ -164,6 +164,22 @@ def test_damaged_kv_is_made_anew_and_answers_as_before(
     assert "the KV is made anew" in caplog.text
 
 
+def test_ingesting_again_makes_the_kv_that_is_missing(
+    open_session: OpenSession, long_clip: Path
+) -> None:
+    session = open_session()
+    video = session.ingest(long_clip)
+    whole = stored_kv(session, video.video_id)
+    session._store.drop_kv(video.video_id)
+    events: list[IngestEvent] = []
+    session.ingest(long_clip, on_event=events.append)
+    assert [(event.event, event.stage) for event in events] == [("stage", "prefill"), ("skip", "")]
+    again = stored_kv(session, video.video_id)
+    assert again.keys() == whole.keys()
+    np.testing.assert_allclose(again[3]["keys"], whole[3]["keys"], atol=1e-5, rtol=0)
+    assert session.ask("Is there a cut?", video).coverage.tier == "kv"
+
+
 def test_a_plan_that_is_refused_removes_nothing(open_session: OpenSession, long_clip: Path) -> None:
     session = open_session()
     video = session.ingest(long_clip)
