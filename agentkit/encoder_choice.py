@@ -11,6 +11,7 @@ from agentkit.errors import ModelFilesError
 
 VIDEOXL2 = "videoxl2"
 NOTES = "notes"
+AUTO = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,8 @@ def choose_encoder(settings: Settings) -> EncoderChoice:
         if folder is None and settings.videoxl2_path:
             raise ModelFilesError(f"{settings.videoxl2_path}: no Video-XL-2 here (no config.json)")
         return EncoderChoice(VIDEOXL2, f"asked for; its weights are in {folder or _pulled()}")
+    if settings.encoder != AUTO:
+        return EncoderChoice(settings.encoder, "asked for")
     if VIDEOXL2 not in ENCODERS:
         return EncoderChoice(NOTES, "auto: videoxl2 is not in this version")
     if folder is None:

@@ -1,7 +1,7 @@
 """The encoders behind one Protocol: a group of frames and its notes in, tokens out.
 
-Knows no store and no question. A third encoder is a class here with `encode` and `pooled`, and its
-name in `load_encoder`.
+Knows no store and no question. What a third one needs is in
+docs/design.md.
 """
 
 from collections.abc import Callable, Sequence

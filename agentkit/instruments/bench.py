@@ -20,8 +20,6 @@ from agentkit.types import FrameBatch, Instrument, Note, SoundInstrument, VideoI
 
 logger = logging.getLogger(__name__)
 
-DEFAULT_NAMES = ("objects", "colours", "scene", "ocr", "speech", "shots", "motion")
-
 # In the order in which they run: those that read the group's notes stand behind their writers.
 # The modules are imported when they are asked for: speech alone costs a second.
 _LOADERS: Mapping[str, str] = {
@@ -33,6 +31,7 @@ _LOADERS: Mapping[str, str] = {
     "ocr": "agentkit.instruments.ocr:load_ocr",
     "speech": "agentkit.instruments.speech:load_speech",
 }
+DEFAULT_NAMES = tuple(_LOADERS)
 
 _NO_VIDEO = VideoInfo(
     video_id="",

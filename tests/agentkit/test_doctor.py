@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -10,6 +11,7 @@ from agentkit.cli import main
 from agentkit.config import Settings
 from agentkit.doctor import Check, checks
 from agentkit.encoder_choice import EncoderChoice, choose_encoder
+from agentkit.encoders import ENCODERS
 from agentkit.errors import ModelFilesError
 from agentkit_storage import Store
 from agentkit_storage.types import StoredVideo
@@ -158,3 +160,8 @@ def test_the_command_exits_with_1_where_something_needed_is_missing(
     listed = json.loads(capsys.readouterr().out)["checks"]
     assert {"name", "ok", "detail", "remedy"} == set(listed[0])
     assert [check["ok"] for check in listed if check["name"] == "instrument motion"] == [True]
+
+
+def test_the_encoders_that_may_be_named_are_those_that_are_known() -> None:
+    named = get_args(Settings.model_fields["encoder"].annotation)
+    assert set(named) == {"auto", "videoxl2", *ENCODERS}

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from agentkit.config import NotesSettings
 from agentkit.errors import UnknownNameError, UsageError
 from agentkit.instruments import Instruments, InstrumentSettings, bench, weights
 from agentkit.instruments.motion import Motion
@@ -340,7 +341,7 @@ def test_missing_weights_and_extras_are_said_with_their_remedy(
 def test_an_unknown_name_suggests_the_nearest() -> None:
     with pytest.raises(UnknownNameError, match="did you mean 'speech'"):
         Instruments.load(["speach"])
-    assert set(bench.DEFAULT_NAMES) == set(bench._LOADERS)
+    assert set(NotesSettings().instruments) == set(bench.DEFAULT_NAMES)
 
 
 def test_loading_builds_no_network() -> None:

@@ -347,3 +347,11 @@ def test_a_command_that_the_plugin_does_not_have_is_one_line(
         "error: empty_plugin 1.2 names the command 'lost-on-path', "
         "but its register_commands adds no such command\n"
     )
+
+
+def test_every_hook_is_a_method_of_the_domain() -> None:
+    from agentkit import hookspecs
+
+    specified = {name for name, value in vars(hookspecs).items() if hasattr(value, "agentkit_spec")}
+    assert len(specified) == 14
+    assert specified <= set(dir(Domain))
