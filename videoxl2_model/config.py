@@ -1,12 +1,64 @@
 """Small frozen settings, checked where they are made. Knows no torch."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from videoxl2_model.errors import SettingError
 
 StepWeights = Literal["auto", "model", "bfloat16", "int8"]
 SparseKind = Literal["pooled", "time_only", "left_out"]
+
+FRAMES_PER_GROUP = 4
+GRID = 24  # positions a side of a frame after interpolation: what DTS works on
+POOL_STRIDE = 2
+TOKENS_PER_GROUP = (GRID // POOL_STRIDE) ** 2  # 144
+
+
+@dataclass(frozen=True, slots=True)
+class VisionConfig:
+    """The vision tower's sizes; the defaults are SigLIP-SO400M patch 14 at 384 pixels.
+
+    `num_hidden_layers` counts the public tower's layers; the last one is dropped.
+    """
+
+    hidden_size: int = 1152
+    intermediate_size: int = 4304
+    num_hidden_layers: int = 27
+    num_attention_heads: int = 16
+    image_size: int = 384
+    patch_size: int = 14
+    layer_norm_eps: float = 1e-6
+
+    def __post_init__(self) -> None:
+        if self.hidden_size % self.num_attention_heads:
+            raise SettingError(
+                f"the tower's width {self.hidden_size} does not divide by its"
+                f" {self.num_attention_heads} heads"
+            )
+        if self.num_hidden_layers < 2:
+            raise SettingError("the tower needs 2 layers or more: the last one is dropped")
+
+    @property
+    def kept_layers(self) -> int:
+        return self.num_hidden_layers - 1
+
+    @property
+    def patches_per_side(self) -> int:
+        return self.image_size // self.patch_size
+
+
+@dataclass(frozen=True, slots=True)
+class VideoXL2Config:
+    """A Video-XL-2's sizes; `language_model` holds the fields of transformers' Qwen2Config."""
+
+    vision: VisionConfig
+    language_model: Mapping[str, Any]
+
+    @property
+    def hidden_size(self) -> int:
+        """Width of a token in the language model."""
+        return int(self.language_model["hidden_size"])
 
 
 @dataclass(frozen=True, slots=True)
