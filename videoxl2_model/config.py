@@ -8,6 +8,7 @@ from videoxl2_model.errors import SettingError
 
 StepWeights = Literal["auto", "model", "bfloat16", "int8"]
 SparseKind = Literal["pooled", "time_only", "left_out"]
+WeightKind = Literal["model", "int8", "int4"]  # "model": as the checkpoint holds them
 
 FRAMES_PER_GROUP = 4
 GRID = 24  # positions a side of a frame after interpolation: what DTS works on
