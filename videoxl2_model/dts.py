@@ -1,0 +1,160 @@
+"""DTS, the temporal compressor: four frames' feature maps become one. Knows no frame order.
+
+Outside, arrays are laid out as in the public reference, [G, C, T, h, w]. Inside, channels come
+last, [G, T, h, w, C]: the 1-wide convolutions are then plain matrix products, and nothing is
+transposed between the blocks. Groups are independent of each other.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from videoxl2_model.config import FRAMES_PER_GROUP
+from videoxl2_model.errors import SettingError
+
+NORM_GROUPS = 32
+NORM_EPS = 1e-6
+FARTHEST = 64  # table row of offset 0; rows stand for offsets -64..64
+
+Observer = Callable[[int, Tensor], None]
+
+
+class DTS(nn.Module):
+    """Six blocks: attend in space, in time, halve time; twice. Keys relative to `model.sae.`."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        if width % NORM_GROUPS:
+            raise SettingError(
+                f"the width {width} does not divide by the {NORM_GROUPS} groups of DTS's norms"
+            )
+        self.temporal_encoding = nn.Parameter(torch.zeros(FRAMES_PER_GROUP, width))
+        self.encoder = nn.Sequential(
+            SpatialAttention(width),
+            TemporalAttention(width),
+            HalveTime(width),
+            SpatialAttention(width),
+            TemporalAttention(width),
+            HalveTime(width),
+        )
+
+    @torch.no_grad()
+    def forward(self, groups: Tensor, observe: Observer | None = None) -> Tensor:
+        """Return one map per group, [G, C, h, w], of groups [G, C, 4, h, w].
+
+        `observe` is called after each block with its index and result, [G, C, t, h, w]. Memory
+        grows with G; give groups in lots.
+
+        Raises:
+            SettingError: the groups have another width or another number of times.
+        """
+        times, width = self.temporal_encoding.shape
+        if groups.ndim != 5 or tuple(groups.shape[1:3]) != (width, times):
+            raise SettingError(
+                f"groups of shape {list(groups.shape)}; DTS takes [G, {width}, {times}, h, w]"
+            )
+        x = groups.permute(0, 2, 3, 4, 1) + self.temporal_encoding[:, None, None]
+        x = x.contiguous()  # [G, 4, h, w, C]
+        for index, block in enumerate(self.encoder):
+            x = block(x)
+            if observe is not None:
+                observe(index, x.permute(0, 4, 1, 2, 3))
+        return x[:, 0].permute(0, 3, 1, 2)
+
+
+def pointwise(convolution: nn.Conv1d | nn.Conv3d, x: Tensor) -> Tensor:
+    """[..., C] -> [..., out]: a convolution of kernel 1 is a matrix product over channels."""
+    return F.linear(x, convolution.weight.flatten(1), convolution.bias)
+
+
+class SpatialAttention(nn.Module):
+    """Every position sees all positions of its own time; one head of all channels."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm = nn.GroupNorm(NORM_GROUPS, width, eps=NORM_EPS)
+        self.q = nn.Conv3d(width, width, 1)
+        self.k = nn.Conv3d(width, width, 1)
+        self.v = nn.Conv3d(width, width, 1)
+        self.proj_out = nn.Conv3d(width, width, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[G, T, h, w, C] -> the same shape. The norm runs over a whole group."""
+        normed = self.norm(x.flatten(2, 3).permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        normed = normed.flatten(0, 1)  # [G * T, P, C]
+        query, key, value = (pointwise(each, normed) for each in (self.q, self.k, self.v))
+        scale = query.shape[-1] ** -0.5
+        # 1152 channels are more than any fused attention kernel takes as one head, and 576 x 576
+        # weights are less than the queries they come from.
+        empty = query.new_empty(())
+        scores = torch.baddbmm(empty, query, key.transpose(1, 2), beta=0, alpha=scale)
+        seen = torch.bmm(scores.softmax(-1), value)
+        return x + pointwise(self.proj_out, seen).reshape(x.shape)
+
+
+class RelativePosition(nn.Module):
+    """A vector per offset between two times."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.embeddings_table = nn.Parameter(torch.zeros(2 * FARTHEST + 1, width))
+
+    def forward(self, times: int) -> Tensor:
+        """Return [i, C, j], the vector of offset j - i, for i and j below `times`."""
+        rows = self.embeddings_table[FARTHEST - times + 1 : FARTHEST + times]
+        return rows.unfold(0, times, 1).flip(0)
+
+
+class TemporalAttention(nn.Module):
+    """Every time of a pixel sees all times of that pixel; one head, relative positions."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm = nn.GroupNorm(NORM_GROUPS, width, eps=NORM_EPS)
+        self.qkv = nn.Conv1d(width, 3 * width, 1)
+        self.relative_position_k = RelativePosition(width)
+        self.relative_position_v = RelativePosition(width)
+        self.proj_out = nn.Conv1d(width, width, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[G, T, h, w, C] -> the same shape. The norm runs over each pixel by itself."""
+        groups, times, height, width, _ = x.shape
+        pixels = x.permute(0, 2, 3, 1, 4).flatten(0, 2)  # [N, T, C], N = G * h * w
+        normed = self.norm(pixels.transpose(1, 2).unsqueeze(-1)).squeeze(-1).transpose(1, 2)
+        query, key, value = pointwise(self.qkv, normed).chunk(3, dim=-1)
+        weights = self._weights(query, key)
+        seen = torch.bmm(weights, value)
+        relative = self.relative_position_v(times).transpose(1, 2)  # [i, j, C]
+        seen = seen + torch.bmm(weights.transpose(0, 1), relative).transpose(0, 1)
+        mixed = pointwise(self.proj_out, seen).reshape(groups, height, width, times, -1)
+        return x + mixed.permute(0, 3, 1, 2, 4)
+
+    def _weights(self, query: Tensor, key: Tensor) -> Tensor:
+        """Return the attention weights [N, i, j] of queries and keys [N, T, C].
+
+        The relative term is transposed in the public weights' model: the pair (i, j) takes the
+        query of j and the vector of offset i - j. It is scaled once, the plain term twice.
+        """
+        scale = query.shape[-1] ** -0.25
+        relative = self.relative_position_k(query.shape[1])  # [j, C, i]
+        turned = torch.bmm(query.transpose(0, 1), relative).permute(1, 2, 0)  # [N, i, j]
+        scores = torch.baddbmm(turned, query, key.transpose(1, 2), beta=scale, alpha=scale * scale)
+        return scores.float().softmax(-1).to(query.dtype)
+
+
+class HalveTime(nn.Module):
+    """A 3 x 3 x 3 convolution, stride 2 in time; edges repeated, in time before the first only."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv3d(width, width, 3, stride=(2, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[G, T, h, w, C] -> [G, T / 2, h, w, C]"""
+        x = torch.cat((x[:, :1], x), 1)
+        x = torch.cat((x[:, :, :1], x, x[:, :, -1:]), 2)
+        x = torch.cat((x[:, :, :, :1], x, x[:, :, :, -1:]), 3)
+        halved: Tensor = self.conv(x.permute(0, 4, 1, 2, 3))
+        return halved.permute(0, 2, 3, 4, 1).contiguous()
