@@ -4,20 +4,25 @@ Knows no frame: what the store keeps is all that a question needs.
 """
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TypeVar
 
-from agentkit import cues
-from agentkit.citing import CitingConfig, abstains, cite
+from agentkit import cues, relevance
+from agentkit.citing import CitingConfig, abstains, cite, cite_looked_at
 from agentkit.config import AskSettings
-from agentkit.kv_tier import KVTier
+from agentkit.kv_tier import KVTier, StoredKV
 from agentkit.note_line import named
 from agentkit.plugin_manager import Domain
 from agentkit.retrieval import Passage, Retrieval
+from agentkit.rules import Rules, in_words
 from agentkit.stages import StageClock
 from agentkit.terms import content_terms
 from agentkit.types import (
     Answer,
+    Chunk,
+    ChunkHit,
     Citation,
     Coverage,
     Evidence,
@@ -29,8 +34,11 @@ from agentkit.types import (
 )
 from agentkit_storage.errors import DamagedChunkError
 from videoxl2_model.config import GenerationSettings, SparseRule
+from videoxl2_model.decode_cache import DecodeCache
 from videoxl2_model.kv_cache import VideoKV
+from videoxl2_model.prompting import seconds_for_clock_times
 
+T = TypeVar("T")
 logger = logging.getLogger(__name__)
 EVIDENCE_PASSAGES = 4  # lines beside a question, at most
 BESIDE = 2  # of them, what else was noted in the chunk of the best one
@@ -41,17 +49,27 @@ class Asking:
     """What every question of a session is answered with."""
 
     settings: AskSettings
+    rules: Rules
     kv: KVTier
     retrieval: Retrieval
     domain: Domain
+    encoder: str
     engine: str
     chunk_groups: int
 
     def ask(
-        self, question: Question, video: StoredVideo, history: Turns, on_text: OnText
+        self,
+        question: Question,
+        video: StoredVideo,
+        history: Turns,
+        on_text: OnText,
+        chunks: Collection[int] | None = None,
     ) -> Answer:
-        """Return the answer with what carries it; `on_text` gets its pieces as they come."""
-        return _Asked(self, question, video, history, on_text).answer()
+        """Return the answer with what carries it; `on_text` gets its pieces as they come.
+
+        `chunks` stay whole; by default the settings say how they are chosen.
+        """
+        return _Asked(self, question, video, history, on_text, chunks).answer()
 
 
 class _Asked:
@@ -64,34 +82,56 @@ class _Asked:
         video: StoredVideo,
         history: Turns,
         on_text: OnText,
+        said: Collection[int] | None,
     ) -> None:
         self._asking = asking
-        self._settings = asking.settings
+        self._settings, self._rules = asking.settings, asking.rules
         self._question = question
         self._video = video
         self._history = history
         self._on_text = on_text
+        self._said = said
         self._clock = StageClock()
+        self._whole: VideoKV | None = None  # all of it, where it was read already
         self._tokens = 0
         self._tier = "kv"
+        self._reading = ""  # how, in words, once it is known
 
     def answer(self) -> Answer:
         with self._clock.stage("search"):
             passages = self._passages()
-            dense = self._dense(passages)
-        if not passages:
-            return self._finished("", (), (), supported=False, dense=())
+        if self._has_nothing(passages):
+            return self._finished("", (), (), (), supported=False, dense=())
+        hits = self._relevant(passages)
+        dense = self._with_ends(hits)
         text = self._generate(passages, dense)
         with self._clock.stage("cite"):
-            carriers = self._asking.retrieval.passages(f"{self._question.text} {text}", self._ids)
-            citations = cite(
-                self._question.text,
-                text,
-                {p.key: p for p in [*self._in_named_times(carriers), *passages]}.values(),
-                CitingConfig(self._settings.max_citations, self._settings.max_citation_s),
-            )
-        supported = bool(citations) and not abstains(text)
-        return self._finished(text, passages, citations, supported, dense)
+            citations, supported = self._carried(text, passages, hits)
+        return self._finished(text, passages, hits, citations, supported, dense)
+
+    def _has_nothing(self, passages: Sequence[Passage]) -> bool:
+        """Say whether there is nothing to answer from: no note, and no picture either."""
+        if passages:
+            return False
+        return not self._rules.sees_pictures or self._is_elsewhere or not self._video.chunks
+
+    def _carried(
+        self, text: str, passages: Sequence[Passage], hits: Sequence[ChunkHit]
+    ) -> tuple[tuple[Citation, ...], bool | None]:
+        """Return what carries the answer, and whether it does; None where no note can say."""
+        config = CitingConfig(self._settings.max_citations, self._settings.max_citation_s)
+        if not passages:
+            return ((), False) if abstains(text) else (self._seen(hits, config), None)
+        carriers = self._asking.retrieval.passages(f"{self._question.text} {text}", self._ids)
+        near = {p.key: p for p in [*self._in_named_times(carriers), *passages]}.values()
+        citations = cite(self._question.text, text, near, config)
+        return citations, bool(citations) and not abstains(text)
+
+    def _seen(self, hits: Sequence[ChunkHit], config: CitingConfig) -> tuple[Citation, ...]:
+        """Return where the model looked: what an answer has that no note can be held against."""
+        whole = {hit.chunk.index for hit in hits}
+        looked_at = [hit for hit in self._looked_at if not whole or hit.chunk.index in whole]
+        return cite_looked_at(looked_at, config)
 
     @property
     def _ids(self) -> list[str]:
@@ -109,9 +149,16 @@ class _Asked:
             return inside or (self._of_named_chunks() if found else []) or found
         if self._spans_s:
             return self._of_named_chunks()
-        if cues.without_times(text) != text:
-            return []  # it names a time that is not in the video, and nothing else
+        if self._is_elsewhere:
+            return []
         return self._of_chunks(evenly(self._video.chunks, self._settings.k))
+
+    @property
+    def _is_elsewhere(self) -> bool:
+        """The question names a time that is not in the video, and nothing else."""
+        text = self._question.text
+        without = cues.without_times(text)
+        return without != text and not content_terms(without) and not self._spans_s
 
     @property
     def _spans_s(self) -> list[tuple[float, float]]:
@@ -128,77 +175,127 @@ class _Asked:
 
     def _of_named_chunks(self) -> list[Passage]:
         """Return all that was noted in the times that the question names, of k chunks at most."""
-        chunks = self._asking.kv.store.chunks(self._video.video_id)
-        spans_s = self._spans_s
-        named = [c.index for c in chunks if any(c.start_s < e and c.end_s > b for b, e in spans_s)]
+        named = [hit.chunk.index for hit in relevance.of_times(self._chunks, self._spans_s)]
         return self._in_named_times(self._of_chunks(named[: self._settings.k]))
+
+    @property
+    def _chunks(self) -> list[Chunk]:
+        return self._asking.kv.store.chunks(self._video.video_id)
 
     def _of_chunks(self, indices: Sequence[int]) -> list[Passage]:
         retrieval, video_id = self._asking.retrieval, self._video.video_id
         return [p for index in indices for p in retrieval.of_chunk(video_id, index)]
 
-    def _dense(self, passages: Sequence[Passage]) -> tuple[int, ...]:
-        """Return the chunks that stay whole: all, or those that search and domain chose."""
-        if self._settings.context == "dense":
-            return tuple(range(self._video.chunks))
-        hits = self._asking.domain.select_chunks(
-            self._question, self._asking.retrieval.hits(passages)
-        )
-        return tuple(sorted({hit.chunk.index for hit in hits[: self._settings.k]}))
+    def _relevant(self, passages: Sequence[Passage]) -> list[ChunkHit]:
+        """Return the chunks that stay whole, best first, and keep in words what chose them."""
+        by, hits = self._ranked(passages)
+        self._reading = in_words(self._rules, self._settings, by)
+        if by in ("all", "none", relevance.CALLER):
+            return hits
+        hits = self._asking.domain.select_chunks(self._question, hits)
+        return relevance.within_budget(hits, self._settings, self._chunk_tokens)
+
+    def _ranked(self, passages: Sequence[Passage]) -> tuple[str, list[ChunkHit]]:
+        """Return what ranks the chunks, and the chunks, best first.
+
+        Where no note is near, search gives way to the times that the question names, then to
+        where the model looks.
+        """
+        by, chunks = self._settings.relevance, self._chunks
+        if self._said is not None:
+            return relevance.CALLER, relevance.of_indices(chunks, self._said)
+        if by == "all" or self._settings.context == "dense":
+            return "all", relevance.of_indices(chunks, range(len(chunks)))
+        if by == "none":
+            return by, []
+        if by == "search" and passages:
+            return by, self._asking.retrieval.hits(passages)
+        if by == "search" and self._spans_s:
+            return relevance.TIMES, relevance.of_times(chunks, self._spans_s)
+        return "attention", self._looked_at
+
+    @cached_property
+    def _looked_at(self) -> list[ChunkHit]:
+        """All chunks, those first that the question's attention falls on."""
+        self._whole = self._kv(None)
+        with self._clock.stage("score"):
+            scores = self._asking.kv.model.score(self._whole, self._as_read(self._question.text))
+        return relevance.of_scores(self._chunks, scores.tolist())
+
+    def _with_ends(self, hits: Sequence[ChunkHit]) -> tuple[int, ...]:
+        """Return the indices of the chunks that are read whole."""
+        keeps_ends = self._rules.keep_ends and self._settings.context != "retrieval"
+        ends = {0, self._video.chunks - 1} if keeps_ends else set()
+        return tuple(sorted({hit.chunk.index for hit in hits} | ends))
 
     def _generate(self, passages: Sequence[Passage], dense: tuple[int, ...]) -> str:
-        settings = self._settings
-        in_kv = () if settings.context == "retrieval" else dense
-        with self._clock.stage("read"):
-            kv = self._kv(in_kv)
         model = self._asking.kv.model
-        prompt = model.question_ids(self._prompt(passages), self._history)
-        self._tokens = kv.num_tokens + len(prompt)
-        pieces = model.generate(
-            kv,
-            prompt,
-            in_kv,
-            chunk_groups=self._asking.chunk_groups,
-            sparse=SparseRule("left_out") if settings.context == "retrieval" else self._sparse,
-            keep_ends=settings.keep_ends and settings.context != "retrieval",
-            settings=GenerationSettings(max_new_tokens=settings.max_new_tokens),
-        )
+        prompt = model.question_ids(self._as_read(self._prompt(passages)), self._turns)
+        settings = GenerationSettings(max_new_tokens=self._settings.max_new_tokens)
+        cache = self._assembled(dense, len(prompt) + settings.max_new_tokens)
+        self._tokens = cache.length + len(prompt)
         text = ""
-        for piece in self._clock.each("generate", pieces):
+        for piece in self._clock.each("generate", model.answer(cache, prompt, settings)):
             text += piece
             self._on_text(piece)
         return text.strip()
 
-    @property
-    def _sparse(self) -> SparseRule:
-        return SparseRule(self._settings.sparse, self._settings.pool_step)
+    def _as_read(self, text: str) -> str:
+        """Return a text as the model was taught to read it: the video model knows no MM:SS."""
+        return seconds_for_clock_times(text) if self._rules.sees_pictures else text
 
-    def _kv(self, dense: Collection[int]) -> VideoKV:
-        """Return the video's KV, read as far as this question needs it."""
+    @property
+    def _turns(self) -> Turns:
+        return [(self._as_read(asked), self._as_read(said)) for asked, said in self._history]
+
+    def _assembled(self, dense: tuple[int, ...], room: int) -> DecodeCache:
+        """Return the cache to decode over, with room for question and answer."""
+        alone = self._settings.context == "retrieval"
+        kind = "left_out" if alone else self._rules.sparse
+        in_kv = () if alone else dense
+        kv = self._whole
+        if kv is None:
+            kv = self._kv(in_kv if kind == "left_out" else None)
+        limit = self._asking.kv.model.max_positions
+        with self._clock.stage("assemble"):
+            return kv.assemble(
+                in_kv,
+                room=room,
+                chunk_groups=self._asking.chunk_groups,
+                sparse=SparseRule(kind, self._settings.pool_step),
+                keep_ends=False,
+                max_positions=None if self._rules.sees_pictures else limit,
+            )
+
+    def _kv(self, wanted: Collection[int] | None) -> VideoKV:
+        """Return the video's KV with the chunks that this question needs; None: with all."""
+        with self._clock.stage("read"):
+            return self._from_store(lambda stored: stored.read(wanted))
+
+    def _chunk_tokens(self) -> list[int]:
+        return self._from_store(StoredKV.tokens)
+
+    def _from_store(self, read: Callable[[StoredKV], T]) -> T:
+        """Return what `read` gives of the video's KV, made first where it is missing or damaged."""
+        kv = self._asking.kv.of(self._video)
         try:
-            return self._stored_kv(dense)
+            return read(self._completed(kv))
         except DamagedChunkError as error:
             logger.warning("%s; the KV is made anew from its tokens", error)
-            kv = self._asking.kv
-            kv.store.drop_kv(self._video.video_id, kv.of(self._video).fingerprint)
-            return self._stored_kv(dense)
+            self._asking.kv.store.drop_kv(self._video.video_id, kv.fingerprint)
+            return read(self._completed(kv))
 
-    def _stored_kv(self, dense: Collection[int]) -> VideoKV:
-        kv = self._asking.kv.of(self._video)
+    def _completed(self, kv: StoredKV) -> StoredKV:
         if kv.complete():
             self._tier = "tokens"
-        if self._settings.context == "retrieval":
-            return kv.read(())
-        if self._sparse.kind != "left_out":
-            return kv.read()
-        ends = {0, self._video.chunks - 1} if self._settings.keep_ends else set()
-        return kv.read(set(dense) | ends)
+        return kv
 
     def _prompt(self, passages: Sequence[Passage]) -> str:
         """Return what stands after the video: the evidence, then the question."""
         alone = self._settings.context == "retrieval"
-        lines = self._lines(passages) if alone or self._settings.evidence_lines else ""
-        return lines + self._asking.domain.user_prompt(self._video, self._question)
+        lines = self._lines(passages) if alone or self._rules.evidence_lines else ""
+        asking = self._asking
+        return lines + asking.domain.user_prompt(self._video, self._question, asking.encoder)
 
     def _lines(self, passages: Sequence[Passage]) -> str:
         """Return the best passages and what stands beside the first of them, in order of time."""
@@ -218,19 +315,22 @@ class _Asked:
         self,
         text: str,
         passages: Sequence[Passage],
+        hits: Sequence[ChunkHit],
         citations: tuple[Citation, ...],
-        supported: bool,
+        supported: bool | None,
         dense: tuple[int, ...],
     ) -> Answer:
         evidence = Evidence(
-            hits=tuple(self._asking.retrieval.hits(passages)),
+            hits=tuple(self._asking.retrieval.hits(passages) or hits),
             notes=tuple(Note(p.start_s, p.end_s, p.kind, p.text) for p in passages),
             citations=citations,
             coverage=self._coverage(dense),
             supported=supported,
         )
         answer = self._asking.domain.parse_answer(self._question, text, evidence)
-        return answer if supported else replace(answer, text=self._unsupported(answer.text))
+        if supported is not False:
+            return answer
+        return replace(answer, text=self._unsupported(answer.text))
 
     def _unsupported(self, text: str) -> str:
         """Return the text with the plain word that nothing in the store carries it."""
@@ -252,7 +352,7 @@ class _Asked:
     def _missing(self) -> tuple[str, ...]:
         if self._video.state == "ready":
             return self._video.missing
-        chunks = self._asking.kv.store.chunks(self._video.video_id)
+        chunks = self._chunks
         until_s = chunks[-1].end_s if chunks else 0.0
         return (*self._video.missing, f"ingest: not finished, seen until {until_s:.0f} s")
 
@@ -270,6 +370,7 @@ class _Asked:
             missing=self._missing,
             seconds={name: round(spent, 3) for name, spent in self._clock.seconds.items()},
             tier=self._tier,
+            reading=self._reading,
         )
 
 

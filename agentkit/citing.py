@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from agentkit.retrieval import Passage
 from agentkit.terms import content_terms, overlap
-from agentkit.types import Citation
+from agentkit.types import ChunkHit, Citation
 
 # How small models word that they found nothing: not what is quoted, and only of what they read.
 _QUOTED = re.compile(r"\"[^\"]*\"|\u201c[^\u201d]*\u201d|(?<!\w)'[^']*'(?!\w)")
@@ -58,7 +58,19 @@ def cite(
             break
         if not any(_same_place(passage, other) for other in chosen):
             chosen.append(passage)
-    return tuple(_citation(passage, config.max_citation_s) for passage in chosen)
+    return tuple(
+        _citation(p.video_id, p.start_s, p.end_s, f"{p.kind}: {p.text}", config) for p in chosen
+    )
+
+
+def cite_looked_at(hits: Sequence[ChunkHit], config: CitingConfig) -> tuple[Citation, ...]:
+    """Return the best chunks that the model saw: for an answer that no note can be held against."""
+    return tuple(
+        _citation(
+            hit.chunk.video_id, hit.start_s, hit.end_s, f"seen: {hit.why}; no note says it", config
+        )
+        for hit in hits[: config.max_citations]
+    )
 
 
 def _weight(asked: Sequence[str], said: Sequence[str], passage: Passage) -> float:
@@ -73,12 +85,14 @@ def _same_place(one: Passage, other: Passage) -> bool:
     return shared_s > 0.5 * min(one.end_s - one.start_s, other.end_s - other.start_s)
 
 
-def _citation(passage: Passage, max_s: float) -> Citation:
-    end_s = min(passage.end_s, passage.start_s + max_s)
+def _citation(
+    video_id: str, start_s: float, end_s: float, why: str, config: CitingConfig
+) -> Citation:
+    end_s = min(end_s, start_s + config.max_citation_s)
     return Citation(
-        video_id=passage.video_id,
-        start_s=round(passage.start_s, 3),
+        video_id=video_id,
+        start_s=round(start_s, 3),
         end_s=round(end_s, 3),
-        why=f"{passage.kind}: {passage.text}",
-        frame_s=round((passage.start_s + end_s) / 2, 3),
+        why=why,
+        frame_s=round((start_s + end_s) / 2, 3),
     )

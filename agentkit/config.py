@@ -9,7 +9,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
 from agentkit.errors import UnknownNameError, UsageError
 from agentkit.paths import home
@@ -35,6 +43,9 @@ def _expanded(value: object) -> object:
 
 FolderOrUrl = Annotated[Path | str, BeforeValidator(_folder_or_url)]
 UserPath = Annotated[Path, BeforeValidator(_expanded)]
+Relevance = Literal["search", "attention", "all", "none"]
+Sparse = Literal["pooled", "time_only", "left_out"]
+KVDtype = Literal["float32", "float16", "int8"]
 
 
 class _Strict(BaseModel):
@@ -83,13 +94,16 @@ class PrefillSettings(_Strict):
     min_block_rows: int = Field(
         default=128, ge=1, description="fewest rows in a block of short groups"
     )
-    max_segment_positions: int = Field(
-        default=30_000,
-        ge=256,
-        description="positions of one independent prefill; a longer video has several",
+    max_segment_positions: int | None = Field(
+        default=None,
+        ge=0,
+        description="positions of one independent prefill; a longer video has several; 0: no limit;"
+        " left open: 30000 with notes, no limit with videoxl2",
     )
-    kv_dtype: Literal["float32", "float16"] = Field(
-        default="float32", description="number type of the stored cache"
+    kv_dtype: KVDtype | None = Field(
+        default=None,
+        description="number type of the stored cache; left open: float32 with notes, float16 with"
+        " videoxl2",
     )
 
 
@@ -101,11 +115,27 @@ class AskSettings(_Strict):
         description="`dense`: all of it; `bilevel`: relevant chunks whole, the others as `sparse` "
         "says; `retrieval`: relevant chunks alone in a fresh prompt",
     )
-    sparse: Literal["pooled", "time_only", "left_out"] = Field(
-        default="left_out", description="what stays of a chunk that is not relevant (bilevel)"
+    relevance: Relevance = Field(
+        default="search",
+        description="which chunks are relevant: `search`: those with notes near the question;"
+        " `attention`: those that the model looks at, which reads the whole cache; `all`; `none`",
+    )
+    sparse: Sparse | None = Field(
+        default=None,
+        description="what stays of a chunk that is not relevant (bilevel); left open: `left_out`"
+        " with notes, `pooled` with videoxl2",
     )
     pool_step: int = Field(default=4, ge=2, description="keys averaged into one (sparse = pooled)")
     k: int = Field(default=4, ge=1, description="relevant chunks kept whole")
+    budget_tokens: int | None = Field(
+        default=None, ge=1, description="in place of `k`: most tokens kept whole"
+    )
+    budget_share: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description="in place of `k`: largest share of the tokens kept whole",
+    )
     min_score: float = Field(
         default=0.33,
         description="cosine below which a passage is no hit, unless it has what is asked for",
@@ -113,12 +143,23 @@ class AskSettings(_Strict):
     max_new_tokens: int = Field(default=96, ge=1, description="longest answer")
     max_citations: int = Field(default=3, ge=0, description="most citations of one answer")
     max_citation_s: float = Field(default=32.0, gt=0, description="longest citation, in seconds")
-    keep_ends: bool = Field(
-        default=False, description="the first and last chunk always stay whole (bilevel)"
+    keep_ends: bool | None = Field(
+        default=None,
+        description="the first and last chunk always stay whole (bilevel); left open: false with"
+        " notes, true with videoxl2",
     )
-    evidence_lines: bool = Field(
-        default=True, description="repeat the note lines of the relevant chunks beside the question"
+    evidence_lines: bool | None = Field(
+        default=None,
+        description="repeat the note lines of the relevant chunks beside the question; left open:"
+        " true with notes, false with videoxl2, which sees the pictures",
     )
+
+    @model_validator(mode="after")
+    def _one_budget(self) -> Self:
+        given = self.model_fields_set & {"k", "budget_tokens", "budget_share"}
+        if len([name for name in given if getattr(self, name) is not None]) > 1:
+            raise PydanticCustomError("budget", "give one of k, budget_tokens and budget_share")
+        return self
 
 
 class Settings(_Strict):
@@ -142,7 +183,15 @@ class Settings(_Strict):
         default=None,
         description="a folder with the Video-XL-2 checkpoint; default the model folder",
     )
-    device: str = Field(default="auto", description="`auto`, `cpu`, `cuda`, `cuda:1`, ...")
+    videoxl2_weights: Literal["model", "int8", "int4"] = Field(
+        default="model",
+        description="how the weights of videoxl2 are held: as they are, or in 8 or 4 bits",
+    )
+    device: str = Field(
+        default="auto",
+        description="`auto` (for videoxl2 a GPU where one is, for notes the CPU), `cpu`, `cuda`,"
+        " `cuda:1`, ...",
+    )
     threads: int | None = Field(
         default=None, ge=1, description="CPU threads; default the cores there are"
     )

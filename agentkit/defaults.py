@@ -4,7 +4,7 @@ There is no `plan_sampling` here: the settings decide which frames are looked at
 """
 
 from agentkit.hookspecs import hookimpl
-from agentkit.types import Answer, ChunkHit, Evidence, Question, StoredVideo
+from agentkit.types import Answer, ChunkHit, Evidence, Question
 
 SYSTEM_PROMPT = "You are a helpful assistant."
 # Of five wordings tried with the 0.5B this one is short and none was answered better.
@@ -18,7 +18,10 @@ def system_prompt() -> str:
 
 
 @hookimpl
-def user_prompt(video: StoredVideo, question: Question) -> str:
+def user_prompt(question: Question, encoder: str) -> str:
+    """Explain lines to a language model; the video model was taught on bare questions."""
+    if encoder == "videoxl2":
+        return "\n".join([question.text, *_options(question)])
     return f"{INSTRUCTION}\n{question_text(question)}"
 
 
@@ -40,5 +43,8 @@ def parse_answer(question: Question, text: str, evidence: Evidence) -> Answer:
 
 def question_text(question: Question) -> str:
     """Return the question as the model reads it, its options lettered."""
-    options = [f"{letter}. {text}" for letter, text in zip(LETTERS, question.options, strict=False)]
-    return "\n".join([f"Question: {question.text}", *options])
+    return "\n".join([f"Question: {question.text}", *_options(question)])
+
+
+def _options(question: Question) -> list[str]:
+    return [f"{letter}. {text}" for letter, text in zip(LETTERS, question.options, strict=False)]

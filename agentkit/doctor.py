@@ -11,10 +11,16 @@ from pathlib import Path
 
 from agentkit import entry_points, models
 from agentkit.config import Settings
-from agentkit.encoder_choice import NOTES, choose_encoder, gpu_name, language_model_folder
+from agentkit.encoder_choice import (
+    choose_encoder,
+    gpu_name,
+    language_model_folder,
+    videoxl2_folder,
+)
 from agentkit.errors import AgentkitError
 from agentkit.paths import models_dir
 from agentkit.plugin_manager import plugin_states
+from agentkit.rules import NOTES, VIDEOXL2, in_words, rules_of
 from agentkit_storage.errors import StoreError
 
 EXTRAS = {"audio": "faster_whisper", "ocr": "rapidocr"}
@@ -40,6 +46,8 @@ def checks(settings: Settings) -> list[Check]:
         _threads(settings),
         _gpu(settings),
         _encoder(settings),
+        *_checkpoint(settings),
+        _reading(settings),
         _language_model(settings),
         _model("text embedding", EMBEDDER),
         *_instruments(settings),
@@ -75,12 +83,42 @@ def _gpu(settings: Settings) -> Check:
     return Check("GPU", bool(found) or None, found or f"none (device {settings.device})")
 
 
+def _chosen(settings: Settings) -> str:
+    """Return the encoder that runs; the one asked for where it cannot."""
+    try:
+        return choose_encoder(settings).name
+    except AgentkitError:
+        return settings.encoder
+
+
 def _encoder(settings: Settings) -> Check:
     try:
         choice = choose_encoder(settings)
     except AgentkitError as error:
         return Check("encoder", False, str(error), f"or set encoder to {NOTES!r}")
     return Check("encoder", True, f"{choice.name} ({choice.reason})")
+
+
+def _checkpoint(settings: Settings) -> Iterator[Check]:
+    """Hold the checkpoint's configuration, keys and shapes against the model; read no weight."""
+    folder = videoxl2_folder(settings)
+    if folder is None:
+        return
+    from videoxl2_model.errors import VideoXL2Error
+    from videoxl2_model.weights import check
+
+    try:
+        found = check(folder)
+    except VideoXL2Error as error:
+        yield Check("videoxl2 checkpoint", False, str(error), "agentkit models verify videoxl2")
+        return
+    yield Check("videoxl2 checkpoint", True, str(found))
+
+
+def _reading(settings: Settings) -> Check:
+    """Say what of a video a question reads: settings that are left open depend on the encoder."""
+    rules = rules_of(_chosen(settings), settings)
+    return Check("reading", True, f"{in_words(rules, settings.ask)}; KV kept in {rules.kv_dtype}")
 
 
 def _model(label: str, name: str) -> Check:
@@ -95,6 +133,8 @@ def _model(label: str, name: str) -> Check:
 
 def _language_model(settings: Settings) -> Check:
     label, name = "language model", settings.language_model
+    if _chosen(settings) == VIDEOXL2:
+        return Check(label, True, "videoxl2's own")
     if os.sep not in name:
         return _model(label, name)
     try:

@@ -6,12 +6,8 @@ from pathlib import Path
 
 from agentkit import models
 from agentkit.config import Settings
-from agentkit.encoders import ENCODERS
 from agentkit.errors import ModelFilesError
-
-VIDEOXL2 = "videoxl2"
-NOTES = "notes"
-AUTO = "auto"
+from agentkit.rules import NOTES, VIDEOXL2
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +29,12 @@ def choose_encoder(settings: Settings) -> EncoderChoice:
     folder = videoxl2_folder(settings)
     if settings.encoder == VIDEOXL2:
         if folder is None and settings.videoxl2_path:
-            raise ModelFilesError(f"{settings.videoxl2_path}: no Video-XL-2 here (no config.json)")
+            raise ModelFilesError(
+                f"{settings.videoxl2_path}: no Video-XL-2 here (no config.json); name the folder"
+                " of the checkpoint in videoxl2_path, or leave it out and"
+                " `agentkit models pull videoxl2`"
+            )
         return EncoderChoice(VIDEOXL2, f"asked for; its weights are in {folder or _pulled()}")
-    if settings.encoder != AUTO:
-        return EncoderChoice(settings.encoder, "asked for")
-    if VIDEOXL2 not in ENCODERS:
-        return EncoderChoice(NOTES, "auto: videoxl2 is not in this version")
     if folder is None:
         return EncoderChoice(NOTES, "auto: the weights of videoxl2 are not here")
     gpu = gpu_name(settings)

@@ -1,4 +1,4 @@
-"""The encoders behind one Protocol: a group of frames and its notes in, tokens out.
+"""The encoders behind one Protocol: a chunk's frames and notes in, tokens out.
 
 Knows no store and no question. What a third one needs is in
 docs/design.md.
@@ -6,20 +6,21 @@ docs/design.md.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from agentkit.errors import UsageError
-from agentkit.note_line import VERSION, group_line
-from agentkit.types import Encoder, FrameBatch, GroupTokens, Note
+from agentkit.errors import ModelFilesError, UsageError
+from agentkit.note_line import group_line
+from agentkit.rules import OF_ENCODER
+from agentkit.types import FrameBatch, GroupTokens, Note
 
 if TYPE_CHECKING:
-    from videoxl2_model.model import LanguageModel
+    from torch import Tensor
 
-
-ENCODERS = ("notes",)  # those of this version
+ENCODERS = tuple(OF_ENCODER)  # those of this version
+FRAMES_PER_GROUP = 4  # as the video model was trained
 
 
 def time_text(start_s: float) -> str:
@@ -38,9 +39,15 @@ class NotesEncoder:
     name: str = "notes"
 
     def encode(
+        self, batches: Sequence[FrameBatch], notes: Sequence[Sequence[Note]]
+    ) -> list[GroupTokens]:
+        """Return each group's line as ids; the first states everything, the others what changed."""
+        before = [None, *notes[:-1]]
+        return [self._group(*group) for group in zip(batches, notes, before, strict=True)]
+
+    def _group(
         self, batch: FrameBatch, notes: Sequence[Note], before: Sequence[Note] | None
     ) -> GroupTokens:
-        """Return the group's line as ids; without `before` the line states everything in full."""
         line = group_line(
             notes,
             before or (),
@@ -60,21 +67,67 @@ class NotesEncoder:
     def pooled(self, groups: Sequence[GroupTokens]) -> NDArray[np.float32]:
         """Return the mean of the groups' embedding rows as a unit vector, [D]."""
         ids = np.concatenate([group.ids for group in groups if group.ids is not None])
-        mean = self.embed_ids(ids.tolist()).mean(axis=0)
-        return np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-12), dtype=np.float32)
+        return _unit(self.embed_ids(ids.tolist()).mean(axis=0))
 
 
-def load_encoder(name: str, model: "LanguageModel", tokenizer: str, budget_tokens: int) -> Encoder:
-    """Return the encoder called `name`; `tokenizer` is the fingerprint of the model's own.
+class Pictures(Protocol):
+    """What the encoder of pictures needs of the video model."""
 
-    Raises:
-        UsageError: no encoder has this name.
+    def encode_rows(self, images: NDArray[np.uint8]) -> "Tensor":
+        """Frames [T, H, W, 3] RGB -> one run of rows for every 4 of them, [G, 144, D]."""
+
+
+@dataclass(frozen=True, slots=True)
+class VideoXL2Encoder:
+    """Shows the frames to the video model; notes serve the search alone."""
+
+    model: Pictures
+    fingerprint: str
+    name: str = "videoxl2"
+
+    def encode(
+        self, batches: Sequence[FrameBatch], notes: Sequence[Sequence[Note]]
+    ) -> list[GroupTokens]:
+        """Return each group's rows; a chunk's frames go through the model at once.
+
+        Raises:
+            UsageError: the groups are not of 4 frames.
+            ModelFilesError: what the model gives is no number.
+        """
+        sizes = [len(batch.images) for batch in batches]
+        if max(sizes) > FRAMES_PER_GROUP or any(n < FRAMES_PER_GROUP for n in sizes[:-1]):
+            raise UsageError(
+                f"videoxl2 takes groups of {FRAMES_PER_GROUP} frames; let the plan say"
+                f" frames_per_group={FRAMES_PER_GROUP}"
+            )
+        rows = self.model.encode_rows(np.concatenate([batch.images for batch in batches]))
+        numbers = _compact(rows.float().cpu().numpy())
+        return [self._group(*group) for group in zip(batches, numbers, strict=True)]
+
+    def _group(self, batch: FrameBatch, rows: NDArray[np.float16 | np.float32]) -> GroupTokens:
+        start_s = float(batch.times_s[0])
+        return GroupTokens(time_text(start_s), start_s, batch.end_s, rows=rows)
+
+    def pooled(self, groups: Sequence[GroupTokens]) -> NDArray[np.float32]:
+        """Return the mean of the groups' rows as a unit vector, [D]."""
+        rows = np.concatenate([group.rows for group in groups if group.rows is not None])
+        return _unit(rows.mean(axis=0, dtype=np.float32))
+
+
+def _compact(rows: NDArray[np.float32]) -> NDArray[np.float16 | np.float32]:
+    """Return rows in 16 bits: finer than the bfloat16 that the model was trained in.
+
+    They stay float32 where a number is beyond what float16 holds.
     """
-    if name == "notes":
-        return NotesEncoder(
-            tokenize=model.encode,
-            embed_ids=model.embed_ids,
-            budget_tokens=budget_tokens,
-            fingerprint=f"notes/{VERSION}/{tokenizer}/{budget_tokens}",
+    if not np.isfinite(rows).all():
+        raise ModelFilesError(
+            "videoxl2 gives no numbers (NaN or infinite) for these frames; check its weights:"
+            " agentkit models verify videoxl2"
         )
-    raise UsageError(f"the encoder {name!r} is not in this version; set encoder to 'notes'")
+    with np.errstate(over="ignore"):
+        half = rows.astype(np.float16)
+    return half if np.isfinite(half).all() else rows
+
+
+def _unit(vector: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.asarray(vector / max(float(np.linalg.norm(vector)), 1e-12), dtype=np.float32)

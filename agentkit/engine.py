@@ -9,11 +9,18 @@ from typing import TYPE_CHECKING
 from agentkit import models
 from agentkit.config import Settings
 from agentkit.embedder import MiniLM
-from agentkit.encoder_choice import EncoderChoice, choose_encoder, language_model_folder
-from agentkit.encoders import load_encoder
+from agentkit.encoder_choice import (
+    EncoderChoice,
+    choose_encoder,
+    language_model_folder,
+    videoxl2_folder,
+)
+from agentkit.encoders import NotesEncoder, VideoXL2Encoder
 from agentkit.errors import UsageError
 from agentkit.instruments import Instruments, InstrumentSettings
+from agentkit.note_line import VERSION
 from agentkit.plugin_manager import Domain
+from agentkit.rules import VIDEOXL2, Rules, rules_of
 from agentkit.types import Encoder, SamplingPlan
 
 if TYPE_CHECKING:
@@ -21,10 +28,12 @@ if TYPE_CHECKING:
 
     from videoxl2_model.config import PrefillConfig
     from videoxl2_model.model import LanguageModel
+    from videoxl2_model.videoxl2 import VideoXL2
 
 logger = logging.getLogger(__name__)
 
 CHUNK_GROUPS = 4
+PICTURES_VERSION = 1  # of how frames become rows: raise it when that changes
 
 
 class Engine:
@@ -44,24 +53,72 @@ class Engine:
     @property
     def name(self) -> str:
         """What a coverage shows: encoder, language model and the reason of the choice."""
-        return f"{self.choice.name}/{self.settings.language_model} ({self.choice.reason})"
+        reader = "its own" if self._sees else self.settings.language_model
+        return f"{self.choice.name}/{reader} ({self.choice.reason})"
+
+    @property
+    def _sees(self) -> bool:
+        return self.choice.name == VIDEOXL2
+
+    @cached_property
+    def rules(self) -> Rules:
+        """What runs under these settings with this encoder."""
+        return rules_of(self.choice.name, self.settings)
 
     @cached_property
     def model(self) -> "LanguageModel":
-        import torch
-
+        """The language model: the one that reads notes, or the video model's own."""
+        if self._sees:
+            return self.video_model.language
         from videoxl2_model.model import LanguageModel
 
-        if self.settings.threads:
-            torch.set_num_threads(self.settings.threads)
+        self._set_threads()
         return LanguageModel.from_folder(self._model_folder, device=self._device)
 
     @cached_property
-    def encoder(self) -> Encoder:
-        tokenizer = sha256((self._model_folder / "tokenizer.json").read_bytes()).hexdigest()[:16]
-        return load_encoder(
-            self.choice.name, self.model, tokenizer, self.settings.notes.budget_tokens
+    def video_model(self) -> "VideoXL2":
+        """The model that sees pictures; on a GPU in the checkpoint's own type, else float32."""
+        from videoxl2_model.videoxl2 import VideoXL2
+
+        self._set_threads()
+        return VideoXL2.from_pretrained(
+            self._model_folder, device=self._device, weights=self.settings.videoxl2_weights
         )
+
+    def _set_threads(self) -> None:
+        import torch
+
+        if self.settings.threads:
+            torch.set_num_threads(self.settings.threads)
+
+    @cached_property
+    def encoder(self) -> Encoder:
+        if self._sees:
+            return VideoXL2Encoder(self.video_model, self.encoder_fingerprint)
+        return NotesEncoder(
+            tokenize=self.model.encode,
+            embed_ids=self.model.embed_ids,
+            budget_tokens=self.settings.notes.budget_tokens,
+            fingerprint=self.encoder_fingerprint,
+        )
+
+    @cached_property
+    def encoder_fingerprint(self) -> str:
+        """What the tokens depend on besides frames and notes; read from files, loads no model."""
+        if self._sees:
+            return f"{VIDEOXL2}/{PICTURES_VERSION}/{self.weights_fingerprint}"
+        tokenizer = sha256((self._model_folder / "tokenizer.json").read_bytes()).hexdigest()[:16]
+        return f"notes/{VERSION}/{tokenizer}/{self.settings.notes.budget_tokens}"
+
+    def can_read(self, making: str) -> bool:
+        """Say whether tokens of this making (the store's fingerprint) are for this model.
+
+        Lines of notes are text for any language model; rows are for the model that made them.
+        """
+        parts = making.split("|")
+        if self._sees:
+            return self.encoder_fingerprint in parts
+        return any(part.startswith(f"{self.choice.name}/") for part in parts)
 
     @cached_property
     def embedder(self) -> MiniLM:
@@ -83,20 +140,25 @@ class Engine:
             block_groups=wanted.block_groups,
             lookback_blocks=wanted.lookback_blocks,
             min_block_rows=wanted.min_block_rows,
-            max_segment_positions=wanted.max_segment_positions,
+            max_segment_positions=self.rules.max_segment_positions or None,
         )
 
     @cached_property
     def weights_fingerprint(self) -> str:
         """What the KV depends on besides tokens, prompt and settings."""
-        return weights_fingerprint(self._model_folder)
+        files = weights_fingerprint(self._model_folder)
+        kind = self.settings.videoxl2_weights
+        if not self._sees or kind == "model":
+            return files
+        return sha256(f"{files}/{kind}".encode()).hexdigest()[:16]
 
     @property
     def kv_dtype(self) -> "torch.dtype":
         """The number type in which KV is stored."""
         import torch
 
-        return {"float32": torch.float32, "float16": torch.float16}[self.settings.prefill.kv_dtype]
+        dtype: torch.dtype = getattr(torch, self.rules.kv_dtype)
+        return dtype
 
     @property
     def sampling_plan(self) -> SamplingPlan:
@@ -105,21 +167,25 @@ class Engine:
 
     @property
     def _device(self) -> str:
-        """Where the model that reads notes runs: a small one is at home on a CPU.
+        """Where the model runs: the one that reads notes is small and at home on a CPU.
 
         Raises:
             UsageError: the device is not here.
         """
         import torch
 
-        device = "cpu" if self.settings.device == "auto" else self.settings.device
+        device = self.settings.device
         if device.startswith("cuda") and not torch.cuda.is_available():
             raise UsageError(f"device {device!r}: this torch finds no GPU; set device to 'auto'")
-        return device
+        return "cpu" if device == "auto" and not self._sees else device
 
-    @property
+    @cached_property
     def _model_folder(self) -> Path:
-        return language_model_folder(self.settings)
+        if not self._sees:
+            return language_model_folder(self.settings)
+        folder = videoxl2_folder(self.settings)
+        assert folder is not None, "choose_encoder looked"
+        return folder
 
 
 def weights_fingerprint(folder: Path) -> str:

@@ -60,6 +60,10 @@ class StaleVideoError(VideoError):
     """The file at a known path is not the one that was ingested."""
 
 
+class OtherEncoderError(VideoError):
+    """The video's stored tokens are not for the model that is asked."""
+
+
 class TimeRangeError(VideoError, ValueError):
     """A time or range outside the video."""
 

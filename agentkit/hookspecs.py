@@ -67,8 +67,11 @@ def system_prompt(video: StoredVideo) -> str | None:
 
 
 @hookspec(firstresult=True)
-def user_prompt(video: StoredVideo, question: Question) -> str | None:
-    """Return the text after the video, which asks the question."""
+def user_prompt(video: StoredVideo, question: Question, encoder: str) -> str | None:
+    """Return the text after the video, which asks the question.
+
+    With the encoder "notes" the model has read lines, with "videoxl2" it has seen pictures.
+    """
 
 
 @hookspec(firstresult=True)

@@ -48,6 +48,7 @@ COVERAGE: Keys = {
     "missing": "what did not, each with its reason",
     "seconds": "time spent, by stage",
     "tier": "what the answer was read from: `kv`, `tokens` or `frames`",
+    "reading": "which chunks were read whole, and what of the others",
 }
 HIT: Keys = {
     "video_id": "SHA-256 of the video's content",

@@ -7,7 +7,9 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from agentkit.types import StoredVideo
 from agentkit_storage import GroupRecord, Store
@@ -100,6 +102,19 @@ class StoredKV:
     @staticmethod
     def _is_wanted(chunk: Chunk, wanted: Collection[int] | None) -> bool:
         return wanted is None or chunk.index in wanted
+
+    def tokens(self) -> list[int]:
+        """Return how many tokens each chunk has; reads no key and no value."""
+        store = self.tier.store
+        return [
+            sum(int(lengths.sum()) for lengths in self._lengths(chunk.index))
+            for chunk in store.chunks(self.video_id)
+        ]
+
+    def _lengths(self, index: int) -> Iterable[NDArray[np.int64]]:
+        """Return the lengths [groups] of one chunk's time texts, and of what comes after them."""
+        names = ("time_lengths", "token_lengths")
+        return self.tier.store.kv(self.video_id, self.fingerprint, index, names).values()
 
     def put(self, index: int, part: Mapping[str, torch.Tensor]) -> None:
         """Store one chunk's KV, or the prompt's under SYSTEM_PART."""

@@ -273,14 +273,10 @@ class _Run:
     def _encode(
         self, groups: list[tuple[FrameBatch, list[Note]]], others: Sequence[Note]
     ) -> list[GroupTokens]:
-        """Encode group by group; the first of a chunk stands alone, so that any chunk may."""
-        tokens, before = [], None
-        for batch, seen in groups:
-            notes = notes_of_group([*seen, *others], batch)
-            with self._clock.stage("encode"):
-                tokens.append(self._pipeline.encoder.encode(batch, notes, before))
-            before = notes
-        return tokens
+        batches = [batch for batch, _ in groups]
+        notes = [notes_of_group([*seen, *others], batch) for batch, seen in groups]
+        with self._clock.stage("encode"):
+            return self._pipeline.encoder.encode(batches, notes)
 
     def _segments(self, notes: Sequence[Note]) -> tuple[Segment, ...]:
         passages = searchable(notes)

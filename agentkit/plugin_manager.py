@@ -127,8 +127,9 @@ class Domain:
     def system_prompt(self, video: StoredVideo) -> str:
         return self._must("system_prompt", str, video=video)
 
-    def user_prompt(self, video: StoredVideo, question: Question) -> str:
-        return self._must("user_prompt", str, video=video, question=question)
+    def user_prompt(self, video: StoredVideo, question: Question, encoder: str = "notes") -> str:
+        given = {"video": video, "question": question, "encoder": encoder}
+        return self._must("user_prompt", str, **given)
 
     def select_chunks(self, question: Question, hits: list[ChunkHit]) -> list[ChunkHit]:
         chosen = self._must("select_chunks", list, question=question, hits=hits)

@@ -6,7 +6,7 @@ with Session.open() as session:
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from agentkit.checks import check_question, check_range
 from agentkit.config import Settings
 from agentkit.engine import CHUNK_GROUPS, Engine
-from agentkit.errors import StaleVideoError, UsageError
+from agentkit.errors import OtherEncoderError, StaleVideoError, UsageError
 from agentkit.plugin_manager import Domain
 from agentkit.types import (
     Answer,
@@ -97,19 +97,24 @@ class Session:
         *,
         on_text: OnText | None = None,
         history: Turns = (),
+        chunks: Collection[int] | None = None,
     ) -> Answer:
         """Answer from one stored video; of several, from the one with the best evidence.
 
         `on_text` gets the answer's pieces as they come; `history` are earlier questions and
-        answers of this conversation.
+        answers of this conversation; `chunks` are those of the video to read whole, by default
+        those that the settings choose.
 
         Raises:
             QuestionError: the question is empty, too long or holds control characters.
+            OtherEncoderError: the video was ingested with an encoder that is not this one.
+            UnknownChunkError: the video has no such chunk.
         """
         question = Question(check_question(text))
         video = self._best(question.text, self._named(videos))
+        self._check_encoder(video)
         return self._asking.ask(
-            question, video, history[-MAX_TURNS:], on_text or (lambda piece: None)
+            question, video, history[-MAX_TURNS:], on_text or (lambda piece: None), chunks
         )
 
     def ask_many(self, text: str, videos: Sequence[VideoName] = ()) -> list[Answer]:
@@ -181,6 +186,17 @@ class Session:
         passages = self._retrieval.passages(text, list(by_id))
         return by_id[passages[0].video_id] if passages else videos[0]
 
+    def _check_encoder(self, video: StoredVideo) -> None:
+        """Refuse a video whose tokens are not for this model."""
+        name = self._engine.choice.name
+        if not self._engine.can_read(self._store.fingerprint(video.video_id) or ""):
+            raise OtherEncoderError(
+                f"{video.path}: ingested with another encoder or other weights than {name};"
+                f" `agentkit ingest --encoder {name}` it again, or ask with the encoder that it"
+                " was ingested with",
+                video.path,
+            )
+
     @cached_property
     def _retrieval(self) -> "Retrieval":
         from agentkit.retrieval import Retrieval, RetrievalConfig
@@ -206,13 +222,16 @@ class Session:
     def _asking(self) -> "Asking":
         from agentkit.asking import Asking
 
+        engine = self._engine
         return Asking(
-            self._settings.ask,
-            self._kv,
-            self._retrieval,
-            self._domain,
-            self._engine.name,
-            CHUNK_GROUPS,
+            settings=self._settings.ask,
+            rules=engine.rules,
+            kv=self._kv,
+            retrieval=self._retrieval,
+            domain=self._domain,
+            encoder=engine.choice.name,
+            engine=engine.name,
+            chunk_groups=CHUNK_GROUPS,
         )
 
     @cached_property

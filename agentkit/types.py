@@ -93,7 +93,7 @@ class GroupTokens:
     end_s: float
     text: str = ""  # the line, where the encoder writes one
     ids: NDArray[np.int64] | None = None  # [n]
-    rows: NDArray[np.float32] | None = None  # [n, D]
+    rows: NDArray[np.float16 | np.float32] | None = None  # [n, D]
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +128,7 @@ class Coverage:
     missing: tuple[str, ...] = ()  # "ocr: extra 'ocr' is not installed"
     seconds: Mapping[str, float] = field(default_factory=dict)  # per stage
     tier: str = "kv"  # kv, tokens or frames: what the answer was read from
+    reading: str = ""  # which chunks were read whole, and what of the others
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +229,7 @@ class Embedder(Protocol):
 
 
 class Encoder(Protocol):
-    """Turns a group of frames and its notes into tokens of the language model."""
+    """Turns a chunk's frames and notes into tokens of the language model."""
 
     @property
     def name(self) -> str: ...
@@ -238,9 +239,9 @@ class Encoder(Protocol):
         """What the tokens depend on besides frames and notes."""
 
     def encode(
-        self, batch: FrameBatch, notes: Sequence[Note], before: Sequence[Note] | None
-    ) -> GroupTokens:
-        """Return one group's tokens; without `before`, the notes before, it stands alone."""
+        self, batches: Sequence[FrameBatch], notes: Sequence[Sequence[Note]]
+    ) -> list[GroupTokens]:
+        """Return each group's tokens; `notes` has one entry a group. A chunk stands alone."""
 
     def pooled(self, groups: Sequence[GroupTokens]) -> NDArray[np.float32]:
         """Return one unit vector [E] for a chunk's groups."""

@@ -73,7 +73,7 @@ def measure(path: Path, overrides: Mapping[str, Any]) -> dict[str, Any]:
         "frames_seen": video.frames_seen,
         "loaded_bytes": loaded_bytes,
         "peak_bytes": memory.peak_bytes,
-        "kv_bytes": _resident_kv_bytes(sizes.kv, settings.prefill.kv_dtype),
+        "kv_bytes": _resident_kv_bytes(sizes.kv, settings.prefill.kv_dtype or "float32"),
         "instruments": list(video.instruments),
         "missing": list(video.missing),
     }

@@ -238,6 +238,7 @@ def test_ask_json_is_as_documented(session: FakeSession, run: Any) -> None:
             "missing": ["ocr: extra 'ocr' is not installed"],
             "seconds": {"search": 0.25, "generate": 1.0},
             "tier": "kv",
+            "reading": "",
         },
         "question": "Who scores?",
         "supported": True,

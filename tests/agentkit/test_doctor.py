@@ -44,17 +44,7 @@ def quick(**values: object) -> Settings:
     return Settings.load(notes={"instruments": ["objects", "motion"]}, **values)
 
 
-def test_auto_takes_notes_where_this_version_has_nothing_else(
-    weights: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(encoder_choice, "ENCODERS", ("notes",))
-    assert choose_encoder(Settings.load(videoxl2_path=weights)) == EncoderChoice(
-        "notes", "auto: videoxl2 is not in this version"
-    )
-
-
-def test_auto_takes_notes_where_the_weights_are_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(encoder_choice, "ENCODERS", ("notes", "videoxl2"))
+def test_auto_takes_notes_where_the_weights_are_missing() -> None:
     assert choose_encoder(Settings.load()) == EncoderChoice(
         "notes", "auto: the weights of videoxl2 are not here"
     )
@@ -70,7 +60,6 @@ def test_auto_takes_notes_where_the_weights_are_missing(monkeypatch: pytest.Monk
 def test_auto_takes_videoxl2_only_with_weights_and_a_gpu(
     weights: Path, monkeypatch: pytest.MonkeyPatch, gpu: str | None, name: str, reason: str
 ) -> None:
-    monkeypatch.setattr(encoder_choice, "ENCODERS", ("notes", "videoxl2"))
     monkeypatch.setattr(encoder_choice, "gpu_name", lambda settings: gpu)
     choice = choose_encoder(Settings.load(videoxl2_path=weights))
     assert choice == EncoderChoice(name, reason.format(folder=weights))
@@ -164,4 +153,4 @@ def test_the_command_exits_with_1_where_something_needed_is_missing(
 
 def test_the_encoders_that_may_be_named_are_those_that_are_known() -> None:
     named = get_args(Settings.model_fields["encoder"].annotation)
-    assert set(named) == {"auto", "videoxl2", *ENCODERS}
+    assert set(named) == {"auto", *ENCODERS}

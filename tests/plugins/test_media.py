@@ -18,6 +18,11 @@ def test_the_prompt_asks_for_what_films_have_and_ends_with_the_question() -> Non
     assert prompt == (f"{agentkit_media.INSTRUCTION}\nQuestion: Who scores?\n- Ann\n- Ben")
 
 
+def test_where_the_model_sees_the_pictures_no_lines_are_spoken_of() -> None:
+    seen = Domain.load("media").user_prompt(VIDEO, Question("Who scores?", ("Ann",)), "videoxl2")
+    assert seen == "Who scores?\nA. Ann"
+
+
 def test_a_title_in_the_file_cannot_speak_to_the_model() -> None:
     assert VIDEO.title not in Domain.load("media").user_prompt(VIDEO, Question("Who scores?"))
 

@@ -16,6 +16,8 @@ INSTRUCTION = (
 
 
 @hookimpl
-def user_prompt(question: Question) -> str:
+def user_prompt(question: Question, encoder: str) -> str | None:
+    if encoder != "notes":
+        return None  # no lines stand above where the model sees the pictures
     options = [f"- {option}" for option in question.options]
     return "\n".join([INSTRUCTION, f"Question: {question.text}", *options])
