@@ -7,12 +7,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from videoxl2_model.config import GenerationSettings, PrefillConfig, SparseRule
+    from videoxl2_model.config import (
+        GenerationSettings,
+        PrefillConfig,
+        SparseRule,
+        VideoXL2Config,
+        VisionConfig,
+    )
     from videoxl2_model.decode_cache import DecodeCache
     from videoxl2_model.decoder import Decoder
     from videoxl2_model.kv_cache import VideoKV
     from videoxl2_model.model import LanguageModel
     from videoxl2_model.prefill import Prefill, TokenGroup
+    from videoxl2_model.videoxl2 import VideoXL2
     from videoxl2_model.weights import load_decoder
 
 __all__ = [
@@ -25,6 +32,9 @@ __all__ = [
     "SparseRule",
     "TokenGroup",
     "VideoKV",
+    "VideoXL2",
+    "VideoXL2Config",
+    "VisionConfig",
     "load_decoder",
 ]
 
@@ -38,6 +48,9 @@ _HOMES = {
     "SparseRule": "config",
     "TokenGroup": "prefill",
     "VideoKV": "kv_cache",
+    "VideoXL2": "videoxl2",
+    "VideoXL2Config": "config",
+    "VisionConfig": "config",
     "load_decoder": "weights",
 }
 

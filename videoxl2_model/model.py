@@ -14,11 +14,11 @@ from torch import Tensor
 from videoxl2_model.config import GenerationSettings, PrefillConfig, SparseRule, StepWeights
 from videoxl2_model.decode_cache import DecodeCache
 from videoxl2_model.decoder import Decoder
-from videoxl2_model.errors import CheckpointError
 from videoxl2_model.generate import generate
 from videoxl2_model.kv_cache import VideoKV
 from videoxl2_model.prefill import Prefill, TokenGroup
 from videoxl2_model.relevance import score
+from videoxl2_model.tokenizing import load_tokenizer
 from videoxl2_model.weights import load_decoder
 
 UNFINISHED = "\N{REPLACEMENT CHARACTER}"
@@ -55,11 +55,7 @@ class LanguageModel:
         Raises:
             CheckpointError: a file is missing, damaged, or does not fit.
         """
-        path = Path(folder) / "tokenizer.json"
-        try:
-            tokenizer = Tokenizer.from_str(path.read_text(encoding="utf-8"))
-        except Exception as error:  # the library raises plain Exception
-            raise CheckpointError(f"{path}: cannot be read as a tokenizer: {error}") from error
+        tokenizer = load_tokenizer(Path(folder))
         return cls(load_decoder(folder, dtype, device, steps), tokenizer)
 
     @property
@@ -90,18 +86,20 @@ class LanguageModel:
     def system_ids(self, system: str) -> list[int]:
         """Return what stands before the video: the system turn and the opening of the user's."""
         return [
-            *self.encode("<|im_start|>system\n", specials=True),
-            *self.encode(system),
+            *self.encode("<|im_start|>", specials=True),
+            *self.encode(f"system\n{system}"),  # one piece, as the reference tokenises it
             *self.encode("<|im_end|>\n<|im_start|>user\n", specials=True),
         ]
 
     def question_ids(self, text: str, history: Iterable[tuple[str, str]] = ()) -> list[int]:
         """Return what stands after the video; earlier questions and answers first."""
-        ids: list[int] = self.encode("\n")
+        ids: list[int] = []
+        before = "\n"  # one piece with the first question: that is how it is tokenised
         for question, answer in history:
-            ids += [*self.encode(question), *self._answer_ids(), *self.encode(answer)]
-            ids += self.encode("<|im_end|>\n<|im_start|>user\n", specials=True)
-        return [*ids, *self.encode(text), *self._answer_ids()]
+            ids += [*self.encode(before + question), *self._answer_ids(), *self.encode(answer)]
+            ids += self.encode("<|im_end|>\n<|im_start|>", specials=True)
+            before = "user\n"
+        return [*ids, *self.encode(before + text), *self._answer_ids()]
 
     def _answer_ids(self) -> list[int]:
         return self.encode("<|im_end|>\n<|im_start|>assistant\n", specials=True)

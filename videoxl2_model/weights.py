@@ -18,9 +18,9 @@ from videoxl2_model.checkpoint import FLOATS, Checkpoint, read_json, some
 from videoxl2_model.config import StepWeights, VideoXL2Config, WeightKind
 from videoxl2_model.connector import Connector
 from videoxl2_model.decoder import Decoder
-from videoxl2_model.errors import CheckpointError
+from videoxl2_model.errors import CheckpointError, SettingError
 from videoxl2_model.published import CONNECTOR, EMBEDDING, HEAD, LAYERS, TOWER, is_unused
-from videoxl2_model.quant import pack
+from videoxl2_model.quant import PackedLinear, pack
 from videoxl2_model.vision import VisionTower
 
 logger = logging.getLogger(__name__)
@@ -263,6 +263,16 @@ class VideoModules:
         """Return the place of every key under its public name."""
         picture = slots({TOWER: self.tower, CONNECTOR: self.connector})
         return {**language_slots(self.language), **picture}
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return every weight under its public name.
+
+        Raises:
+            SettingError: weights are packed: the checkpoint's own are gone.
+        """
+        if any(isinstance(each, PackedLinear) for each in self.language.modules()):
+            raise SettingError("packed weights cannot be saved; load with weights='model'")
+        return {key: getattr(slot.owner, slot.name) for key, slot in self.slots().items()}
 
 
 def video_findings(
