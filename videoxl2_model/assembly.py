@@ -17,6 +17,8 @@ from videoxl2_model.errors import AbsentGroupsError, SettingError, UnknownChunkE
 if TYPE_CHECKING:
     from videoxl2_model.kv_cache import VideoKV
 
+BATCH_ROWS = 1024  # read at a time: 56 MiB at full size in 16 bit, some times that while averaging
+
 
 @dataclass(frozen=True, slots=True)
 class Piece:
@@ -96,25 +98,74 @@ def _joined(pieces: Sequence[Piece]) -> Iterator[Piece]:
         yield last
 
 
-def mix(kv: "VideoKV", pieces: Sequence[Piece], room: int) -> tuple[Tensor, int]:
-    """Return un-rotated rows [layers, 2, H_kv, P + room, D], the last `room` unset, and P."""
+def mix(
+    kv: "VideoKV", pieces: Sequence[Piece], room: int, layers: slice = slice(None)
+) -> tuple[Tensor, int]:
+    """Return un-rotated rows [layers, 2, H_kv, P + room, D], the last `room` unset, and P.
+
+    Averages are taken in float32. Only the rows of the pieces are read, `BATCH_ROWS` at a time.
+    """
     spec = kv.spec
     length = sum(piece.entries for piece in pieces)
-    shape = (spec.layers, 2, spec.kv_heads, length + room, spec.head_dim)
-    out = torch.empty(shape, dtype=kv.dtype, device=kv.device)
+    num_layers = len(range(spec.layers)[layers])
+    shape = (num_layers, 2, spec.kv_heads, length + room, spec.head_dim)
+    out = torch.empty(shape, dtype=kv.compute_dtype, device=kv.device)
     at = 0
-    for piece in pieces:
-        out[:, :, :, at : at + piece.entries] = _pooled(kv.pages.read_all(piece.rows), piece)
-        at += piece.entries
+    for batch in _batches(pieces, BATCH_ROWS):
+        stop = at + sum(piece.entries for piece in batch)
+        rows = kv.pages.read_all([piece.rows for piece in batch], layers)
+        _fill(out[:, :, :, at:stop], rows, batch)
+        at = stop
     return out, length
 
 
-def _pooled(rows: Tensor, piece: Piece) -> Tensor:
-    if piece.step == 1:
-        return rows
-    full = rows.shape[3] // piece.step * piece.step
-    runs = torch.unflatten(rows[:, :, :, :full].float(), 3, (-1, piece.step)) if full else None
-    parts = [] if runs is None else [runs.mean(4)]
-    if piece.keep_remainder and full < rows.shape[3]:
-        parts.append(rows[:, :, :, full:].float().mean(3, keepdim=True))
-    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=3)
+def _batches(pieces: Sequence[Piece], most: int) -> Iterator[list[Piece]]:
+    """Yield pieces in lots of at most `most` rows; longer ones are cut, between averages only."""
+    batch: list[Piece] = []
+    left = most
+    for piece in pieces:
+        at_once = max(1, most // piece.step) * piece.step
+        for start in range(0, len(piece.rows), at_once):
+            part = Piece(piece.rows[start : start + at_once], piece.step, piece.keep_remainder)
+            if batch and len(part.rows) > left:
+                yield batch
+                batch, left = [], most
+            batch.append(part)
+            left -= len(part.rows)
+    if batch:
+        yield batch
+
+
+def _fill(target: Tensor, rows: Tensor, batch: Sequence[Piece]) -> None:
+    """Write a batch's entries, all averages of one length together.
+
+    Rows [layers, 2, H_kv, n, D] of the pieces one after the other; target [..., entries, D].
+    """
+    if len(batch) == 1 and batch[0].step == 1:
+        target.copy_(rows)
+        return
+    for size, (sources, entries) in _runs(batch).items():
+        picked = rows.index_select(3, torch.cat(sources).to(rows.device))
+        if size > 1:
+            picked = torch.unflatten(picked.float(), 3, (-1, size)).mean(4)
+        where = torch.cat(entries).to(target.device)
+        target.index_copy_(3, where, picked.to(target.dtype))
+
+
+def _runs(batch: Sequence[Piece]) -> dict[int, tuple[list[Tensor], list[Tensor]]]:
+    """Return, by the number of rows that an entry averages: those rows, and the entries."""
+    runs: dict[int, tuple[list[Tensor], list[Tensor]]] = {}
+    row = entry = 0
+    for piece in batch:
+        full, rest = divmod(len(piece.rows), piece.step)
+        whole = full * piece.step
+        parts = [(piece.step, full, row)]
+        if rest and piece.keep_remainder:
+            parts.append((rest, 1, row + whole))
+        for size, count, first in parts:
+            sources, entries = runs.setdefault(size, ([], []))
+            sources.append(torch.arange(first, first + count * size))
+            entries.append(torch.arange(entry, entry + count))
+            entry += count
+        row += len(piece.rows)
+    return runs

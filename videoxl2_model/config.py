@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from videoxl2_model.errors import SettingError
 
 StepWeights = Literal["auto", "model", "bfloat16", "int8"]
 SparseKind = Literal["pooled", "time_only", "left_out"]
 WeightKind = Literal["model", "int8", "int4"]  # "model": as the checkpoint holds them
+RelevanceKind = Literal["all", "none", "chunks", "units", "attention", "scores"]
 
 FRAMES_PER_GROUP = 4
 GRID = 24  # positions a side of a frame after interpolation: what DTS works on
@@ -106,6 +107,48 @@ class SparseRule:
             raise SettingError(f"unknown sparse kind {self.kind!r}; pooled, time_only or left_out")
         if self.step < 1:
             raise SettingError(f"the pooling step is {self.step}; it must be 1 or more")
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """How much of a video may stay dense: chunks, tokens, or a share of the video's tokens.
+
+    Exactly one of the three.
+    """
+
+    top_k: int | None = None
+    tokens: int | None = None
+    share: float | None = None
+
+    def __post_init__(self) -> None:
+        given = [each for each in (self.top_k, self.tokens, self.share) if each is not None]
+        if len(given) != 1:
+            raise SettingError("a budget is one of top_k, tokens and share")
+        if not given[0] >= 0 or (self.share is not None and self.share > 1):
+            raise SettingError(f"a budget of {given[0]}; it is 0 or more, a share at most 1")
+
+
+@dataclass(frozen=True, slots=True)
+class Relevance:
+    """How the dense chunks of a question are chosen.
+
+    `all`, `none`: every chunk, or none but the ends. `chunks`, `units`: those of `which`; a unit
+    is 8 frames. `attention`: by what the question looks at (`relevance.score`), `scores`: by
+    scores given with the question (from a search), both as far as `budget` goes.
+    """
+
+    by: RelevanceKind = "all"
+    which: tuple[int, ...] = ()
+    budget: Budget | None = None
+
+    def __post_init__(self) -> None:
+        if self.by not in get_args(RelevanceKind):
+            known = ", ".join(get_args(RelevanceKind))
+            raise SettingError(f"unknown relevance {self.by!r}; {known}")
+        if (self.by in ("attention", "scores")) != (self.budget is not None):
+            raise SettingError("relevance by attention or scores needs a budget, and no other does")
+        if self.which and self.by not in ("chunks", "units"):
+            raise SettingError(f"relevance by {self.by} takes no list of chunks or units")
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,12 @@ from videoxl2_model.assembly import Piece, mix, select
 from videoxl2_model.config import SparseRule
 from videoxl2_model.decode_cache import DecodeCache
 from videoxl2_model.errors import AbsentGroupsError, RoomError, SettingError
-from videoxl2_model.pages import KVSpec, RowPages
+from videoxl2_model.pages import KVSpec, RowPages, scales_of, steps_of
 from videoxl2_model.rotary import rotary
 
 Part = dict[str, Tensor]
+KINDS = ("key", "value")
+TURN_ROWS = 1024  # rotated at a time: rotation works in float32
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,9 @@ class VideoKV:
     """Un-rotated keys and values of the system text and every group.
 
     `part` gives what storage keeps of some groups, `from_parts` builds a cache again, and
-    `assemble` makes the cache that one question is decoded over.
+    `assemble` makes the cache that one question is decoded over. `dtype` is what is held, int8
+    included; `compute_dtype` is that of the assembled cache: by default the same, and for int8
+    float32 on a CPU, bfloat16 elsewhere.
     """
 
     def __init__(
@@ -52,12 +56,14 @@ class VideoKV:
         *,
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
+        compute_dtype: torch.dtype | None = None,
     ) -> None:
         self.spec = spec
         self.system_ids = tuple(system_ids)
         self.dtype = dtype
         self.device = torch.device(device)
-        self.pages = RowPages(spec, dtype, self.device)
+        self.pages = RowPages(spec, dtype, self.device, compute_dtype=compute_dtype)
+        self.compute_dtype = self.pages.compute_dtype
         self.pages.append(len(self.system_ids))
         self._groups: list[GroupEntry | None] = []
         self.rotary = rotary(spec.head_dim, spec.rope_base)
@@ -74,7 +80,21 @@ class VideoKV:
 
     @property
     def nbytes(self) -> int:
-        return self.num_tokens * self.spec.row_nbytes(self.dtype)
+        """Bytes of the rows held, the scales of int8 included."""
+        return self.pages.nbytes
+
+    @property
+    def offloaded(self) -> bool:
+        """True while the rows lie in host memory and the device computes."""
+        return self.pages.storage != self.device
+
+    def offload(self) -> None:
+        """Move the rows to host memory, a page at a time; assembly copies what it needs back."""
+        self.pages.move(torch.device("cpu"))
+
+    def resident(self) -> None:
+        """Move the rows back to the device, a page at a time; prefilling needs them there."""
+        self.pages.move(self.device)
 
     @property
     def segments(self) -> int:
@@ -120,8 +140,9 @@ class VideoKV:
         """Return what storage keeps of groups first_group..stop_group - 1.
 
         `keys` and `values` [layers, H_kv, n, D], un-rotated, of `dtype` (the cache's own by
-        default); `time_lengths`, `token_lengths` and `segments` [groups], int64. All are
-        contiguous copies.
+        default); `time_lengths`, `token_lengths` and `segments` [groups], int64. For int8 also
+        `key_scales` [layers, H_kv, 1, D] and `value_scales` [layers, H_kv, n, 1], float32, that
+        the integers are multiplied by. All are contiguous copies.
         """
         if not 0 <= first_group < stop_group <= self.num_groups:
             raise SettingError(
@@ -136,7 +157,11 @@ class VideoKV:
         }
 
     def _tensors(self, rows: range, dtype: torch.dtype | None) -> Part:
-        both = self.pages.read_all(rows).to(dtype or self.dtype)
+        dtype = dtype or self.dtype
+        if dtype == torch.int8:
+            both = self.pages.read_all(rows, dtype=torch.float32)
+            return {**_packed("key", both[:, 0], -2), **_packed("value", both[:, 1], -1)}
+        both = self.pages.read_all(rows, dtype=dtype)
         return {
             "keys": both[:, 0].clone(memory_format=torch.contiguous_format),
             "values": both[:, 1].clone(memory_format=torch.contiguous_format),
@@ -150,15 +175,18 @@ class VideoKV:
         *,
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
+        compute_dtype: torch.dtype | None = None,
     ) -> "VideoKV":
         """Build a cache from a `system_part` and (number of groups, `part`) in order of time.
 
-        Parts are taken one at a time. None stands for groups that were not read: they can only
-        be left out of an assembly, and nothing can be prefilled after them.
+        Parts are taken one at a time, each of whatever type it has. None stands for groups that
+        were not read: they can only be left out of an assembly, and nothing can be prefilled
+        after them.
         """
         layers, kv_heads, _, head_dim = system["keys"].shape
         spec = KVSpec(layers, kv_heads, head_dim, float(system["rope_base"]))
-        kv = cls(spec, system["ids"].tolist(), dtype=dtype, device=device)
+        ids = system["ids"].tolist()
+        kv = cls(spec, ids, dtype=dtype, device=device, compute_dtype=compute_dtype)
         kv._write(0, system)
         for num_groups, part in parts:
             if part is None:
@@ -168,7 +196,7 @@ class VideoKV:
         return kv
 
     def _write(self, row: int, part: Mapping[str, Tensor]) -> None:
-        self.pages.write_all(row, torch.stack((part["keys"], part["values"]), dim=1))
+        self.pages.write_all(row, torch.stack([_floats(part, name) for name in KINDS], dim=1))
 
     def _add_part(self, num_groups: int, part: Mapping[str, Tensor]) -> None:
         columns = ("segments", "time_lengths", "token_lengths")
@@ -228,7 +256,32 @@ class VideoKV:
 
     def assemble_pieces(self, pieces: Sequence[Piece], room: int) -> DecodeCache:
         """Return the cache of given pieces, rotated once, with `room` positions free."""
-        rows, length = mix(self, pieces, room)
-        for layer in rows:
-            layer[0, :, :length] = self.rotary.rotate(layer[0, :, :length], range(length))
-        return DecodeCache(rows, length, self.rotary)
+        return DecodeCache(*self._rotated(pieces, room, slice(None)), self.rotary)
+
+    def assemble_layer(self, layer: int, pieces: Sequence[Piece], room: int) -> DecodeCache:
+        """Return the cache of given pieces for one layer alone, which is layer 0 of it."""
+        return DecodeCache(*self._rotated(pieces, room, slice(layer, layer + 1)), self.rotary)
+
+    def _rotated(self, pieces: Sequence[Piece], room: int, layers: slice) -> tuple[Tensor, int]:
+        rows, length = mix(self, pieces, room, layers)
+        self.rotary.reserve(length, self.device)
+        for start in range(0, length, TURN_ROWS):
+            turned = range(start, min(start + TURN_ROWS, length))
+            keys = rows[:, 0, :, turned.start : turned.stop]
+            keys.copy_(self.rotary.rotate(keys, turned))
+        return rows, length
+
+
+def _packed(kind: str, x: Tensor, dim: int) -> Part:
+    scales = scales_of(x, dim)
+    return {f"{kind}s": steps_of(x, scales), f"{kind}_scales": scales.float()}
+
+
+def _floats(part: Mapping[str, Tensor], kind: str) -> Tensor:
+    """Return a part's `key`s or `value`s [layers, H_kv, n, D] as floats."""
+    held, scales = part[f"{kind}s"], part.get(f"{kind}_scales")
+    if held.dtype != torch.int8:
+        return held
+    if scales is None:
+        raise SettingError(f"a part of 8-bit {kind}s lacks {kind}_scales; make it anew")
+    return held * scales.float()
