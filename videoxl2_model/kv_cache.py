@@ -264,7 +264,7 @@ class VideoKV:
 
     def _rotated(self, pieces: Sequence[Piece], room: int, layers: slice) -> tuple[Tensor, int]:
         rows, length = mix(self, pieces, room, layers)
-        self.rotary.reserve(length, self.device)
+        self.rotary.reserve(length, rows.device)
         for start in range(0, length, TURN_ROWS):
             turned = range(start, min(start + TURN_ROWS, length))
             keys = rows[:, 0, :, turned.start : turned.stop]

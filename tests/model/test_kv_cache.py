@@ -6,7 +6,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from videoxl2_model import GenerationSettings, Prefill, PrefillConfig, SparseRule, VideoKV, pages
+from videoxl2_model import (
+    GenerationSettings,
+    Prefill,
+    PrefillConfig,
+    SparseRule,
+    VideoKV,
+    assembly,
+    kv_cache,
+    pages,
+)
 from videoxl2_model.errors import AbsentGroupsError, RoomError, SettingError, UnknownChunkError
 
 GROUPS = st.lists(st.tuples(st.integers(1, 4), st.integers(0, 9)), min_size=1, max_size=14)
@@ -21,8 +30,8 @@ QUESTION = [7, 8, 9, 10]
 EXACT = {"atol": 1e-5, "rtol": 0.0}
 
 
-def prefilled(decoder, groups, config=None):
-    run = Prefill(decoder, SYSTEM, config or PrefillConfig(2, 1))
+def prefilled(decoder, groups, config=None, kv_dtype=None):
+    run = Prefill(decoder, SYSTEM, config or PrefillConfig(2, 1), kv_dtype=kv_dtype)
     for group in groups:
         run.add(group)
     run.flush()
@@ -59,15 +68,18 @@ def slow_entries(lengths, dense, chunk_groups, rule, keep_ends):
     keep_ends=st.booleans(),
     wanted=st.sets(st.integers(0, 13)),
     page=st.integers(3, 40),
+    batch=st.integers(1, 60),
 )
 def test_equals_a_cache_made_entry_by_entry(
-    decoder, twin, tools, lengths, rule, chunk_groups, keep_ends, wanted, page
+    decoder, twin, tools, lengths, rule, chunk_groups, keep_ends, wanted, page, batch
 ):
     groups = tools.random_groups(lengths)
     config = PrefillConfig(2, 1)
     dense = {each for each in wanted if each * chunk_groups < len(groups)}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pages, "PAGE_ROWS", page)
+        patch.setattr(assembly, "BATCH_ROWS", batch)
+        patch.setattr(kv_cache, "TURN_ROWS", batch)
         kv = prefilled(decoder, groups, config)
         cache = kv.assemble(
             dense, room=9, chunk_groups=chunk_groups, sparse=rule, keep_ends=keep_ends
@@ -84,6 +96,83 @@ def test_equals_a_cache_made_entry_by_entry(
         assert_close(cache.values(layer), values[layer], **EXACT)
     logits = decoder.extend(cache, QUESTION)
     assert_close(logits, twin.after(keys, values, QUESTION)[-1], atol=1e-4, rtol=0.0)
+
+
+def mixed_one_by_one(kv, pieces):
+    """Every piece read and averaged alone."""
+    parts = []
+    for piece in pieces:
+        rows = kv.pages.read_all(piece.rows).float()
+        for start in range(0, rows.shape[3], piece.step):
+            run = rows[:, :, :, start : start + piece.step]
+            if run.shape[3] == piece.step or piece.keep_remainder:
+                parts.append(run.mean(3, keepdim=True))
+    return torch.cat(parts, 3).to(kv.compute_dtype)
+
+
+@given(lengths=GROUPS, rule=RULES, batch=st.integers(1, 60))
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.int8])
+def test_pooling_in_lots_equals_pooling_one_by_one(decoder, tools, dtype, lengths, rule, batch):
+    kv = prefilled(decoder, tools.random_groups(lengths), kv_dtype=dtype)
+    pieces = kv.select([0], chunk_groups=2, sparse=rule, keep_ends=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(assembly, "BATCH_ROWS", batch)
+        rows, length = assembly.mix(kv, pieces, 3)
+    wanted = mixed_one_by_one(kv, pieces)
+    assert rows.shape[3] == length + 3
+    near = 2**-8 if dtype == torch.bfloat16 else 1e-6
+    assert_close(rows[:, :, :, :length], wanted, rtol=near, atol=1e-6)
+    for layer in range(kv.spec.layers):
+        one, _ = assembly.mix(kv, pieces, 3, slice(layer, layer + 1))
+        assert_close(one[0, :, :, :length], rows[layer, :, :, :length], rtol=0.0, atol=0.0)
+
+
+def test_one_layer_assembled_alone_is_that_layer(decoder, tools):
+    kv = prefilled(decoder, tools.random_groups([(2, 6)] * 5))
+    pieces = kv.select([1], chunk_groups=2)
+    whole = kv.assemble_pieces(pieces, 4)
+    for layer in range(kv.spec.layers):
+        alone = kv.assemble_layer(layer, pieces, 4)
+        assert alone.capacity == whole.capacity
+        assert_close(alone.keys(0), whole.keys(layer), rtol=0.0, atol=0.0)
+        assert_close(alone.values(0), whole.values(layer), rtol=0.0, atol=0.0)
+
+
+@given(lengths=GROUPS, rule=RULES)
+def test_8_bit_answers_as_floats_do(decoder, tools, lengths, rule):
+    groups = tools.random_groups(lengths)
+    floats, steps = (prefilled(decoder, groups, kv_dtype=each) for each in (None, torch.int8))
+    assert steps.compute_dtype == torch.float32
+    keys = [kv.assemble([0], room=9, sparse=rule).keys(0) for kv in (floats, steps)]
+    # Half a step of 127 for each number, and the layers below had theirs.
+    assert_close(keys[1], keys[0], atol=0.05 * float(keys[0].abs().max()), rtol=0.0)
+    logits = [decoder.extend(kv.assemble([0], room=9), QUESTION) for kv in (floats, steps)]
+    assert_close(logits[1], logits[0], atol=0.05 * float(logits[0].abs().max()), rtol=0.0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.int8])
+def test_rows_in_host_memory_give_the_same(decoder, tools, dtype):
+    kv = prefilled(decoder, tools.random_groups([(2, 6)] * 7))
+    here, away = (
+        VideoKV.from_parts(
+            kv.system_part(), [(7, kv.part(0, 7))], dtype=dtype, device=torch.device("cpu", 0)
+        )
+        for _ in range(2)
+    )
+    assert not away.offloaded
+    away.offload()  # "cpu" is another device than "cpu:0", and on a GPU this one is "cuda:0"
+    assert away.offloaded
+    rules = ({"dense": [0, 2]}, {"dense": [], "sparse": SparseRule("time_only")})
+    for rule in rules:
+        wanted, got = (kv.assemble(room=2, chunk_groups=2, **rule) for kv in (here, away))
+        for layer in range(kv.spec.layers):
+            assert_close(got.keys(layer), wanted.keys(layer), rtol=0.0, atol=0.0)
+            assert_close(got.values(layer), wanted.values(layer), rtol=0.0, atol=0.0)
+    assert_close(away.part(1, 4), here.part(1, 4), rtol=0.0, atol=0.0)
+    assert away.nbytes == here.nbytes
+    away.resident()
+    assert not away.offloaded
+    assert_close(away.part(0, 7), here.part(0, 7), rtol=0.0, atol=0.0)
 
 
 @given(lengths=GROUPS)
@@ -129,6 +218,52 @@ def test_parts_give_the_same_cache_again(decoder, tools, dtype):
     wanted = kv.pages.read_all(range(kv.num_tokens)).to(dtype).float()
     got = again.pages.read_all(range(kv.num_tokens))
     assert_close(got, wanted, rtol=0.0, atol=0.0)
+
+
+def test_parts_in_8_bits_give_nearly_the_same_cache_again(decoder, tools):
+    kv = prefilled(decoder, tools.random_groups([(2, 6)] * 20))
+    part = kv.part(3, 8, torch.int8)
+    n = 5 * 8
+    assert part["keys"].shape == part["values"].shape == (2, 2, n, 8)
+    assert (part["keys"].dtype, part["values"].dtype) == (torch.int8, torch.int8)
+    assert part["key_scales"].shape == (2, 2, 1, 8)
+    assert part["value_scales"].shape == (2, 2, n, 1)
+    assert all(each.numpy().flags.c_contiguous for each in part.values())
+    rows = kv.pages.read_all(range(kv.group(3).row, kv.group(7).rows.stop))
+    for name, floats in (("key", rows[:, 0]), ("value", rows[:, 1])):
+        scales = part[f"{name}_scales"]
+        assert ((part[f"{name}s"] * scales - floats).abs() <= scales * 0.501).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.int8])
+def test_parts_of_any_types_make_one_cache(decoder, tools, dtype):
+    kv = prefilled(decoder, tools.random_groups([(2, 6)] * 9))
+    types = (torch.int8, torch.float16, torch.float32)
+    parts = [(3, kv.part(3 * i, 3 * i + 3, each)) for i, each in enumerate(types)]
+    parts[0][1]["key_scales"] = parts[0][1]["key_scales"].half()  # as a store may keep them
+    again = VideoKV.from_parts(kv.system_part(torch.int8), parts, dtype=dtype)
+    got, wanted = (
+        each.pages.read_all(range(kv.num_tokens), dtype=torch.float32) for each in (again, kv)
+    )
+    # Keys: a step of what was drawn in 8 bits, and one of the block it came to lie in.
+    assert_close(got, wanted, atol=2 / 127 * float(wanted.abs().max()), rtol=0.0)
+    alike = again.pages.read_all(again.group(8).rows, dtype=torch.float32)
+    near = {torch.float32: 0.0, torch.float16: 2**-10, torch.int8: 1 / 127}[dtype]
+    atol = near * float(wanted.abs().max())
+    assert_close(alike, kv.pages.read_all(kv.group(8).rows), atol=atol, rtol=0.0)
+    del parts[0][1]["value_scales"]
+    with pytest.raises(SettingError, match="lacks value_scales"):
+        VideoKV.from_parts(kv.system_part(), parts)
+
+
+def test_8_bit_saves_and_loads_itself(decoder, tools):
+    kv = prefilled(decoder, tools.random_groups([(2, 30)] * 9), kv_dtype=torch.int8)
+    part = kv.part(0, 9)
+    assert part["keys"].dtype == kv.system_part()["keys"].dtype == torch.int8
+    again = VideoKV.from_parts(kv.system_part(), [(9, part)], dtype=torch.int8)
+    assert again.nbytes == kv.nbytes < kv.num_tokens * 2 * 2 * 2 * 8 * 2
+    got, wanted = (each.pages.read_all(range(kv.num_tokens)) for each in (again, kv))
+    assert_close(got, wanted, atol=2 / 127 * float(wanted.abs().max()), rtol=0.0)
 
 
 def test_a_question_reads_only_the_parts_it_needs(decoder, tools):
