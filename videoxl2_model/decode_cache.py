@@ -4,12 +4,14 @@ import torch
 from torch import Tensor
 
 from videoxl2_model.attention import attend, attend_one, merge
+from videoxl2_model.cuda import by_device
 from videoxl2_model.errors import RoomError
 from videoxl2_model.layout import tiled
 from videoxl2_model.pages import KVSpec
 from videoxl2_model.rotary import Rotary, rotary
 
-TILE_ROWS = 2048
+# Rows of keys seen at a time. A kernel that holds no scores takes them all at once.
+TILE_ROWS = {"cpu": 2048, "cuda": 1 << 24}
 
 
 class DecodeCache:
@@ -81,7 +83,7 @@ class DecodeCache:
             seen = self.rows[layer, :, :, : self.length + 1]
             return attend_one(query.to(seen.dtype), seen[0], seen[1])
         state = attend(query, key, value, causal=True)
-        for (tile,) in tiled([range(self.length)], TILE_ROWS):
+        for (tile,) in tiled([range(self.length)], by_device(TILE_ROWS, query.device)):
             seen = self.rows[layer, :, :, tile.start : tile.stop].to(query.dtype)
             state = merge(state, attend(query, seen[0], seen[1]))
         return state.out
@@ -89,6 +91,14 @@ class DecodeCache:
     def keep(self, layer: int, key: Tensor, value: Tensor) -> None:
         """Append un-rotated keys and values [H_kv, R, D] to one layer, and no more."""
         self._write(layer, self.rotate_new(key), value)
+
+    def clear_room(self) -> None:
+        """Write zeros where nothing stands yet, for readers that mask what they read."""
+        self.rows[:, :, :, self.length :] = 0
+
+    def turns(self) -> tuple[Tensor, Tensor]:
+        """Return the cosines and sines of the position after the last, each [1, D / 2]."""
+        return self._rotary.at(range(self.length, self.length + 1), self.rows.device)
 
     def rotate_new(self, x: Tensor) -> Tensor:
         """Return queries or keys [H, R, D] rotated to the R positions after the last."""

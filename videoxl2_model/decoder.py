@@ -7,29 +7,21 @@ ours, because keys are needed before rotation and transformers caches them after
 import logging
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from videoxl2_model.config import StepWeights
+from videoxl2_model.cuda import move, upload
 from videoxl2_model.decode_cache import DecodeCache
 from videoxl2_model.errors import SettingError
 from videoxl2_model.pages import KVSpec
-from videoxl2_model.steps import DecoderOps, model_ops, step_ops
+from videoxl2_model.static_step import Attention, StaticStep
+from videoxl2_model.steps import DecoderOps, gated, model_ops, step_ops
 
 logger = logging.getLogger(__name__)
-
-
-class Attention(Protocol):
-    """Where a forward's keys and values go, and what its queries see."""
-
-    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        """Keep un-rotated key and value [H_kv, R, D]; return attention [H_q, R, D]."""
-
-    def keep(self, layer: int, key: Tensor, value: Tensor) -> None:
-        """Keep key and value only: nobody reads this layer's output."""
 
 
 class Decoder:
@@ -59,11 +51,17 @@ class Decoder:
 
     @property
     def device(self) -> torch.device:
-        return self.model.model.embed_tokens.weight.device  # type: ignore[no-any-return]  # transformers is untyped here
+        """Where the layers are; the embedding table may lie in host memory."""
+        return self._norm.device
 
     @property
     def dtype(self) -> torch.dtype:
-        return self.model.model.embed_tokens.weight.dtype  # type: ignore[no-any-return]  # transformers is untyped here
+        """Type of activations; the weights of linear layers may be narrower."""
+        return self._norm.dtype
+
+    @property
+    def _norm(self) -> Tensor:
+        return self.model.model.norm.weight  # type: ignore[no-any-return]  # transformers is untyped here
 
     @property
     def hidden_size(self) -> int:
@@ -89,10 +87,8 @@ class Decoder:
         size = int(self.config.vocab_size)
         if any(not 0 <= each < size for each in ids):
             raise SettingError(f"token ids must lie in 0..{size - 1}")
-        return F.embedding(
-            torch.tensor(list(ids), dtype=torch.int64, device=self.device),
-            self.model.model.embed_tokens.weight,
-        )
+        table: Tensor = self.model.model.embed_tokens.weight
+        return move(F.embedding(upload(list(ids), table.device), table), self.device)
 
     @torch.no_grad()
     def forward(
@@ -112,8 +108,7 @@ class Decoder:
                 return rows
             seen = attention.attend(index, query, key, value).transpose(0, 1).flatten(1)
             rows = rows + layer.output(seen.to(rows.dtype))
-            gate, up = layer.gate_up(layer.mlp_norm(rows))
-            rows = rows + layer.down(F.silu(gate) * up)
+            rows = rows + layer.down(gated(*layer.gate_up(layer.mlp_norm(rows))))
         return ops.norm(rows)
 
     def _heads(self, x: Tensor) -> Tensor:
@@ -144,6 +139,17 @@ class Decoder:
     def step(self, cache: DecodeCache, token: int) -> Tensor:
         """Run one more token; return its logits, [vocabulary]. Uses the single-row weights."""
         cache.reserve(1)
-        hidden = self.forward(self.embed([token]), cache, step=True)
+        row = self.embed([token])
+        one = self._static.step if self.device.type == "cuda" else self.run_row
+        logits = one(row, cache)
         cache.advance(1)
-        return self.logits(hidden, step=True)[0]
+        return logits
+
+    @torch.no_grad()
+    def run_row(self, row: Tensor, attention: Attention) -> Tensor:
+        """Run one row [1, hidden] with the single-row weights; return its logits."""
+        return self.logits(self.forward(row, attention, step=True), step=True)[0]
+
+    @cached_property
+    def _static(self) -> StaticStep:
+        return StaticStep(self.run_row)

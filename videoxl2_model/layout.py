@@ -80,15 +80,25 @@ class SegmentLayout:
         seen = 0 if lookback is None else max(0, block - lookback)
         return self.block_starts[seen]
 
+    def always(self, block: int) -> list[range]:
+        """Return the keys that all of a block's rows see however old they are, in order.
+
+        The system text, and every timestamp before what the block sees whole.
+        """
+        times = (span.time for span in self.spans[: self._first_seen(block)])
+        return joined([range(self.system_length), *times])
+
+    def seen_from(self, block: int) -> int:
+        """Return the position from which a block's rows see everything before them."""
+        return self.spans[self._first_seen(block)].start
+
     def context(self, block: int) -> list[range]:
         """Return the keys before a block that all of its rows see, in order.
 
         The system text, every older timestamp, and the last `lookback_blocks` blocks.
         """
-        first = self._first_seen(block)
-        times = (span.time for span in self.spans[:first])
-        recent = range(self.spans[first].start, self.block_start(block))
-        return joined([range(self.system_length), *times, recent])
+        recent = range(self.seen_from(block), self.block_start(block))
+        return joined([*self.always(block), recent])
 
     def hides(self, block: int) -> bool:
         """True where keys stand before a block that only its timestamp rows see."""

@@ -5,14 +5,16 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-POSITIONS = 32768  # what Qwen2.5 was trained for; tables grow beyond only where they must
+from videoxl2_model.cuda import fused, indexed
+
+POSITIONS = 32768  # what Qwen2.5 was trained for; tables grow by as many
 
 
 class Rotary:
     """Tables of cosines and sines; rotates keys and queries to their positions.
 
-    Made by `rotary`, so that a process has one of a kind: a constant of 256 bytes a position
-    for heads of 64.
+    Made by `rotary`, so that a process has one of a kind: 4 bytes for each position and each
+    number of a head, 1 % of the cache it serves in Qwen2.5-7B.
     """
 
     def __init__(self, head_dim: int, base: float) -> None:
@@ -23,23 +25,28 @@ class Rotary:
 
     def reserve(self, stop: int, device: torch.device) -> None:
         """Make tables for positions 0..stop - 1 at least."""
-        table = self._tables.get(device)
-        if table is not None and table[0].shape[0] >= stop:
+        device = indexed(device)
+        cos, sin = self._tables.get(device, (self._frequencies[:0], self._frequencies[:0]))
+        made = len(cos)
+        if made and made >= stop:
             return
-        positions = max(POSITIONS, 1 << max(stop - 1, 0).bit_length())
-        steps = torch.arange(positions, dtype=torch.float32)
+        steps = torch.arange(made, -(-max(stop, 1) // POSITIONS) * POSITIONS, dtype=torch.float32)
         angles = steps[:, None] * self._frequencies  # [positions, head_dim / 2]
-        self._tables[device] = (angles.cos().to(device), angles.sin().to(device))
+        new = (angles.cos().to(device), angles.sin().to(device))
+        self._tables[device] = (torch.cat((cos, new[0])), torch.cat((sin, new[1]))) if made else new
+
+    def at(self, positions: range | Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Return cosines and sines, each [n, head_dim / 2]; positions of a tensor are reserved."""
+        if isinstance(positions, range):
+            self.reserve(positions.stop, device)
+            cos, sin = self._tables[device]
+            return cos[positions.start : positions.stop], sin[positions.start : positions.stop]
+        cos, sin = self._tables[device]
+        return cos[positions], sin[positions]
 
     def rotate(self, x: Tensor, positions: range | Tensor) -> Tensor:
         """Return x [..., n, head_dim] rotated to n positions; those of a tensor are reserved."""
-        if isinstance(positions, range):
-            self.reserve(positions.stop, x.device)
-            at: slice | Tensor = slice(positions.start, positions.stop)
-        else:
-            at = positions
-        cos, sin = self._tables[x.device]
-        return _turn(x, cos[at], sin[at])
+        return turn(x, *self.at(positions, x.device))
 
 
 @lru_cache
@@ -48,6 +55,12 @@ def rotary(head_dim: int, base: float) -> Rotary:
     return Rotary(head_dim, base)
 
 
-def _turn(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    left, right = x.float().chunk(2, dim=-1)
-    return torch.cat((left * cos - right * sin, right * cos + left * sin), dim=-1).to(x.dtype)
+@fused
+def turn(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Return x [..., n, head_dim] turned by the angles of cos and sin [n, head_dim / 2]."""
+    half = x.shape[-1] // 2
+    left, right = x[..., :half], x[..., half:]
+    out = torch.empty(x.shape, dtype=torch.float32, device=x.device)
+    torch.mul(left, cos, out=out[..., :half]).addcmul_(right, sin, value=-1)
+    torch.mul(right, cos, out=out[..., half:]).addcmul_(left, sin)
+    return out.to(x.dtype)

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from videoxl2_model.config import StepWeights
+from videoxl2_model.cuda import fused
 
 Rows = Callable[[Tensor], Tensor]
 ROWS_AT_ONCE = 256  # quantising in slices that stay in the processor's cache
@@ -82,6 +83,23 @@ class Separate:
         return tuple(linear(x) for linear in self.linears)
 
 
+@dataclass(frozen=True, slots=True)
+class Norm:
+    """Root mean square norm in float32, cast back, then times the weight: two kernels."""
+
+    module: Any  # transformers' Qwen2RMSNorm
+
+    def __call__(self, x: Tensor) -> Tensor:
+        weight: Tensor = self.module.weight  # [hidden]
+        return F.rms_norm(x, weight.shape, None, self.module.variance_epsilon) * weight
+
+
+@fused
+def gated(gate: Tensor, up: Tensor) -> Tensor:
+    """Return SiLU(gate) times up."""
+    return F.silu(gate) * up
+
+
 def quantised(weight: Tensor) -> tuple[Tensor, Tensor]:
     """Return int8 [out, in] and bfloat16 scales [out]: symmetric, per output channel."""
     packed = torch.empty(weight.shape, dtype=torch.int8)
@@ -100,16 +118,16 @@ def model_ops(model: Any) -> DecoderOps:
     """Return the weights of a Qwen2ForCausalLM as they are."""
     layers = [
         LayerOps(
-            layer.input_layernorm,
+            Norm(layer.input_layernorm),
             Separate((layer.self_attn.q_proj, layer.self_attn.k_proj, layer.self_attn.v_proj)),
             layer.self_attn.o_proj,
-            layer.post_attention_layernorm,
+            Norm(layer.post_attention_layernorm),
             Separate((layer.mlp.gate_proj, layer.mlp.up_proj)),
             layer.mlp.down_proj,
         )
         for layer in model.model.layers
     ]
-    return DecoderOps(tuple(layers), model.model.norm, model.lm_head)
+    return DecoderOps(tuple(layers), Norm(model.model.norm), model.lm_head)
 
 
 def step_ops(model: Any, kind: StepWeights) -> DecoderOps:
@@ -118,20 +136,20 @@ def step_ops(model: Any, kind: StepWeights) -> DecoderOps:
         return model_ops(model)
     layers = [
         LayerOps(
-            layer.input_layernorm,
+            Norm(layer.input_layernorm),
             _fused(kind, [layer.self_attn.q_proj, layer.self_attn.k_proj, layer.self_attn.v_proj]),
             _linear(kind, [layer.self_attn.o_proj]),
-            layer.post_attention_layernorm,
+            Norm(layer.post_attention_layernorm),
             _fused(kind, [layer.mlp.gate_proj, layer.mlp.up_proj]),
             _linear(kind, [layer.mlp.down_proj]),
         )
         for layer in model.model.layers
     ]
-    return DecoderOps(tuple(layers), model.model.norm, _linear(kind, [model.lm_head]))
+    return DecoderOps(tuple(layers), Norm(model.model.norm), _linear(kind, [model.lm_head]))
 
 
 def _fused(kind: StepWeights, modules: Sequence[Any]) -> Fused:
-    return Fused(_linear(kind, modules), tuple(module.weight.shape[0] for module in modules))
+    return Fused(_linear(kind, modules), tuple(module.out_features for module in modules))
 
 
 def _linear(kind: StepWeights, modules: Sequence[Any]) -> Rows:

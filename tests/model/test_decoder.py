@@ -1,6 +1,4 @@
-"""Attention in pieces, the forward, and single-row steps, against the plain way."""
-
-import math
+"""The forward and single-row steps, against the plain way."""
 
 import pytest
 import torch
@@ -9,57 +7,15 @@ from hypothesis import strategies as st
 from torch.testing import assert_close
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from videoxl2_model import DecodeCache, Decoder, attention, decode_cache
-from videoxl2_model.attention import attend, attend_one, merge
+from videoxl2_model import DecodeCache, Decoder, decode_cache
 from videoxl2_model.errors import SettingError
+from videoxl2_model.quant import pack
 from videoxl2_model.steps import quantised
-
-EXACT = {"atol": 1e-5, "rtol": 0.0}
+from videoxl2_model.testing import tiny_decoder
 
 
 def drawn(*shape, seed=0):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
-
-
-def plain(query, key, value, allowed):
-    """Softmax over a whole matrix of scores; keys repeated for the query heads they serve."""
-    times = query.shape[0] // key.shape[0]
-    key, value = key.repeat_interleave(times, 0), value.repeat_interleave(times, 0)
-    scores = query @ key.transpose(1, 2) / math.sqrt(query.shape[-1])
-    return scores.masked_fill(~allowed, -math.inf).softmax(-1) @ value
-
-
-@pytest.mark.parametrize("kernel", [attention._flash, attention._plain])
-@given(
-    rows=st.integers(1, 9),
-    cuts=st.lists(st.integers(1, 12), min_size=1, max_size=4),
-    heads=st.sampled_from([(2, 2), (4, 2), (6, 1)]),
-)
-def test_pieces_merge_to_the_whole(kernel, rows, cuts, heads):
-    before = sum(cuts)
-    query = drawn(heads[0], rows, 8) * 3
-    key, value = (
-        drawn(heads[1], before + rows, 8, seed=1),
-        drawn(heads[1], before + rows, 8, seed=2),
-    )
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(attention, "_flash", kernel)
-        state = attend(query, key[:, before:], value[:, before:], causal=True)
-        start = 0
-        for cut in cuts:
-            piece = slice(start, start + cut)
-            state = merge(state, attend(query, key[:, piece], value[:, piece]))
-            start += cut
-    allowed = torch.ones(rows, before + rows).tril(before) > 0
-    assert_close(state.out, plain(query, key, value, allowed), **EXACT)
-
-
-@given(keys=st.integers(1, 40), heads=st.sampled_from([(2, 2), (4, 2), (7, 1)]))
-def test_one_row_with_folded_heads_equals_repeated_keys(keys, heads):
-    query = drawn(heads[0], 1, 8)
-    key, value = drawn(heads[1], keys, 8, seed=1), drawn(heads[1], keys, 8, seed=2)
-    allowed = torch.ones(1, keys) > 0
-    assert_close(attend_one(query, key, value), plain(query, key, value, allowed), **EXACT)
 
 
 @given(ids=st.lists(st.integers(0, 255), min_size=1, max_size=30), tile=st.integers(1, 12))
@@ -68,7 +24,7 @@ def test_text_in_pieces_equals_text_at_once(decoder, twin, ids, tile):
     cut = len(ids) // 2
     cache = DecodeCache.empty(decoder.spec, len(ids))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(decode_cache, "TILE_ROWS", tile)
+        patch.setattr(decode_cache, "TILE_ROWS", {"cpu": tile})
         for part in (ids[:cut], ids[cut:]):
             if part:
                 logits = decoder.extend(cache, part)
@@ -108,6 +64,39 @@ def test_eight_bits_lose_at_most_half_a_step(rows, seed):
     # Clamping may cost the rounding of the scale to bfloat16, 2^-8 of the largest weight.
     assert ((packed * step - weight).abs() <= step * (0.5 + 127 * 2**-8) * 1.001).all()
     assert (packed.abs().amax(1) >= 126).all()
+
+
+@pytest.mark.parametrize("kind", ["int8", "int4"])
+def test_packed_layers_run_as_their_weights_turned_back(tmp_path, kind):
+    packed, whole = (tiny_decoder(tmp_path / kind, tie_word_embeddings=False) for _ in range(2))
+    for ours, theirs in zip(packed.model.model.layers, whole.model.model.layers, strict=True):
+        for block, name in (("self_attn", "qkvo"), ("mlp", ("gate", "up", "down"))):
+            for each in name:
+                part = f"{each}_proj"
+                linear = getattr(getattr(ours, block), part)
+                small = pack(linear.weight.detach(), linear.bias, kind)
+                setattr(getattr(ours, block), part, small)
+                getattr(getattr(theirs, block), part).weight.data = small.weight
+    ids, results = [5, 99, 17], []
+    for decoder in (Decoder(packed.model, "model"), whole, Decoder(packed.model, "int8")):
+        cache = DecodeCache.empty(decoder.spec, 8)
+        results.append((decoder.extend(cache, ids), decoder.step(cache, 40)))
+    assert_close(results[0], results[1], atol=1e-4, rtol=0.0)
+    assert_close(results[2][0], results[1][0], atol=1e-4, rtol=0.0)
+    # Rounded once more, for single rows.
+    error = (results[2][1] - results[1][1]).square().mean().sqrt()
+    assert error < 0.06 * results[1][1].std()
+
+
+def test_device_and_type_are_the_layers_not_the_embeddings(decoder):
+    class Apart(Decoder):
+        """Layers on another device than the embedding table."""
+
+        _norm = torch.empty(1, dtype=torch.float16, device="meta")
+
+    apart = Apart(decoder.model, "model")
+    assert (apart.device.type, apart.dtype) == ("meta", torch.float16)
+    assert apart.embed([1, 2]).device.type == "meta"
 
 
 class Largest(TorchDispatchMode):

@@ -23,11 +23,12 @@ EXACT = {"atol": 1e-5, "rtol": 0.0}
 
 
 @contextmanager
-def small_tiles(rows: int):
-    """Pages and tiles small enough for a tiny video to cross many of them."""
+def sizes(tile: int = 1024, run: int = 0):
+    """Pages and tiles so small that a tiny video crosses many; runs that hold some blocks."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pages, "PAGE_ROWS", rows)
-        patch.setattr(prefill, "TILE_ROWS", rows + 2)
+        patch.setattr(pages, "PAGE_ROWS", tile)
+        patch.setattr(prefill, "TILE_ROWS", {"cpu": tile + 2})
+        patch.setattr(prefill, "RUN_ROWS", {"cpu": run})
         yield
 
 
@@ -47,10 +48,16 @@ def tensors(kv):
     return both[:, 0], both[:, 1]
 
 
-@given(system=SYSTEMS, lengths=GROUPS, config=CONFIGS, tile=st.integers(3, 40))
-def test_equals_a_dense_mask(decoder, twin, tools, system, lengths, config, tile):
+@given(
+    system=SYSTEMS,
+    lengths=GROUPS,
+    config=CONFIGS,
+    tile=st.integers(3, 40),
+    run_rows=st.integers(0, 90),
+)
+def test_equals_a_dense_mask(decoder, twin, tools, system, lengths, config, tile, run_rows):
     groups = tools.random_groups(lengths)
-    with small_tiles(tile):
+    with sizes(tile, run_rows):
         kv, hidden = run(decoder, system, groups, config)
         keys, values = tensors(kv)
     rows = decoder.embed([*system, *tools.ids_of(groups)])
@@ -60,11 +67,17 @@ def test_equals_a_dense_mask(decoder, twin, tools, system, lengths, config, tile
     assert_close(values, wanted.values, **EXACT)
 
 
-@given(lengths=GROUPS, config=CONFIGS, cuts=st.sets(st.integers(0, 13)))
-def test_a_flush_anywhere_changes_nothing(decoder, tools, lengths, config, cuts):
+@given(
+    lengths=GROUPS,
+    config=CONFIGS,
+    cuts=st.sets(st.integers(0, 13)),
+    run_rows=st.integers(0, 90),
+)
+def test_a_flush_anywhere_changes_nothing(decoder, tools, lengths, config, cuts, run_rows):
     groups = tools.random_groups(lengths)
     whole, _ = run(decoder, [1, 2], groups, config)
-    split, _ = run(decoder, [1, 2], groups, config, flush_after=cuts)
+    with sizes(run=run_rows):
+        split, _ = run(decoder, [1, 2], groups, config, flush_after=cuts)
     assert_close(tensors(split), tensors(whole), **EXACT)
 
 
@@ -132,6 +145,26 @@ def test_nothing_runs_before_its_block_is_full(decoder, tools):
     assert work.kv.num_groups == 7
 
 
+def test_blocks_wait_for_a_run_to_have_its_rows(decoder, tools):
+    work = Prefill(decoder, [1, 2], PrefillConfig(3))
+    held = []
+    with sizes(run=10):  # a block of 3 groups has 9 rows
+        for group in tools.random_groups([(1, 2)] * 10):
+            work.add(group)
+            held.append(work.kv.num_groups)
+    assert held == [0, 0, 0, 0, 0, 6, 6, 6, 6, 6]
+
+
+def test_all_dense_equals_a_plain_causal_cache(decoder, twin, tools):
+    system, question = [9, 8, 7], [31, 32, 33]
+    groups = tools.random_groups([(2, 7), (3, 9), (1, 4), (2, 6), (2, 8)])
+    kv, _ = run(decoder, system, groups, PrefillConfig(1, lookback_blocks=None))
+    cache = kv.assemble(range(5), chunk_groups=1, room=len(question))
+    logits = decoder.extend(cache, question)
+    wanted = twin.logits([*system, *tools.ids_of(groups), *question])[-1]
+    assert_close(logits, wanted, atol=1e-4, rtol=0.0)
+
+
 def test_another_system_text_is_refused(decoder, tools):
     kv, _ = run(decoder, [1, 2], tools.random_groups([(1, 2)]), PrefillConfig())
     with pytest.raises(SettingError, match="system text"):
@@ -196,6 +229,6 @@ def allocations(profile):
 def test_memory_beyond_the_cache_is_flat_in_length(decoder, tools):
     short = tools.random_groups([(3, 41)] * 32)
     long = tools.random_groups([(3, 41)] * 256)
-    with small_tiles(256):  # fewer rows than a short video has, so that both fill a tile
+    with sizes(256):  # fewer rows than a short video has, so that both fill a tile
         scratch_nbytes(decoder, short)  # tables that are made once
         assert scratch_nbytes(decoder, long) <= 1.05 * scratch_nbytes(decoder, short)
