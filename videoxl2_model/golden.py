@@ -1,35 +1,45 @@
-"""Golden data of the public reference: weights by formula, cases, and how far we are from them.
+"""The golden format: weights and inputs by formula, configurations, cases. Runs nothing.
 
-Nothing large is stored: every parameter and input is drawn from its name and shape (see the README
-beside the data).
+A folder holds config_NAME.json (salt and sizes) and cases: NAME.json with settings, ids and lists,
+and NAME.safetensors with arrays, where there are any. Nothing large is stored: every parameter and
+input is drawn from its name and shape (see the README beside the data).
 """
 
 import json
 import math
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from videoxl2_model.decoder import Decoder
-from videoxl2_model.prefill import TokenGroup
-from videoxl2_model.weights import empty_model, fill
+from videoxl2_model.config import POOL_STRIDE, VideoXL2Config, VisionConfig
+from videoxl2_model.dts import FARTHEST, NORM_EPS, NORM_GROUPS
+from videoxl2_model.errors import CheckpointError, SettingError
 
-PLACEHOLDER = 151654  # stands for picture tokens in the golden id lists
-VIDEO = -200
-TOLERANCE = 1e-4
 SCALES = {
     "temporal_encoding": 0.5,
     "embeddings_table": 0.2,
     "position_embedding.weight": 0.5,
     "embed_tokens.weight": 1.0,
+}
+FIXED: dict[tuple[str, str], object] = {  # what the model has no setting for
+    ("vision", "hidden_act"): "gelu_pytorch_tanh",
+    ("vision", "num_channels"): 3,
+    ("language_model", "hidden_act"): "silu",
+    ("dts", "group_norm_groups"): NORM_GROUPS,
+    ("dts", "group_norm_eps"): NORM_EPS,
+    ("dts", "relative_position_rows"): 2 * FARTHEST + 1,
+    ("connector", "mm_projector_type"): "mlp2x_gelu",
+    ("connector", "mm_spatial_pool_stride"): POOL_STRIDE,
+    ("connector", "mm_spatial_pool_mode"): "average",
 }
 
 
@@ -59,14 +69,53 @@ def parameter(key: str, shape: Sequence[int], salt: str) -> Tensor:
     return torch.from_numpy(weight)
 
 
-def golden_decoder(folder: Path) -> Decoder:
-    """Return the small language model of a golden folder."""
-    config = json.loads((folder / "config_A.json").read_text(encoding="utf-8"))
-    model = empty_model({"model_type": "qwen2", **config["language_model"]})
-    shapes = {key: value.shape for key, value in model.state_dict().items()}
-    tensors = {key: parameter(key, shape, config["salt"]) for key, shape in shapes.items()}
-    fill(model, tensors, folder)
-    return Decoder(model.eval(), steps="model")
+def drawn_input(name: str, shape: Sequence[int], salt: str, factor: float) -> Tensor:
+    """Return an input: normalised pixels, features, or what DTS reads."""
+    return torch.from_numpy(draw(name, shape, salt) * np.float32(factor))
+
+
+@dataclass(frozen=True, slots=True)
+class GoldenConfig:
+    """The sizes of a folder's small model and the salt of its weights."""
+
+    salt: str
+    model: VideoXL2Config
+
+    @classmethod
+    def read(cls, path: Path) -> "GoldenConfig":
+        """Read a config_NAME.json.
+
+        Raises:
+            CheckpointError: the file cannot be read or misses a field.
+            SettingError: it asks for what this model cannot be.
+        """
+        facts = read_object(path)
+        for (part, name), value in FIXED.items():
+            asked = facts.get(part, {}).get(name, value)
+            if asked != value:
+                raise SettingError(f"{path.name}: {part}.{name} is {asked!r}; only {value!r} is")
+        try:
+            names = [each.name for each in fields(VisionConfig)]
+            sizes = {name: facts["vision"][name] for name in names if name in facts["vision"]}
+            model = VideoXL2Config(VisionConfig(**sizes), facts["language_model"])
+            return cls(facts["salt"], model)
+        except KeyError as error:
+            raise CheckpointError(f"{path.name}: no field {error}") from error
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """Return a JSON file that holds one object.
+
+    Raises:
+        CheckpointError: it cannot be read, or holds something else.
+    """
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path.name}: cannot be read: {error}") from error
+    if not isinstance(facts, dict):
+        raise CheckpointError(f"{path.name}: holds no JSON object")
+    return facts
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,61 +128,28 @@ class Case:
 
     @classmethod
     def load(cls, folder: Path, name: str) -> "Case":
-        facts = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
-        arrays = load_file(folder / f"{name}.safetensors")
-        shared = folder / f"{name[0]}_shared.safetensors"  # what cases of one letter have in common
-        return cls(name, facts, {**(load_file(shared) if shared.is_file() else {}), **arrays})
+        """Read a case's files.
 
-    @property
-    def system_ids(self) -> list[int]:
-        ids: list[int] = self.facts["input_ids"]
-        return ids[: ids.index(VIDEO)]
-
-    @property
-    def question_ids(self) -> list[int]:
-        ids: list[int] = self.facts["input_ids"]
-        return ids[ids.index(VIDEO) + 1 :]
-
-    def groups(self) -> Iterator[TokenGroup]:
-        """Yield the groups: text ids from the list, picture rows from the golden embeddings."""
-        ids: list[int] = self.facts["time_embedding_ids"]
-        rows = self.arrays["inputs_embeds"][self.facts["visual_start"] :]
-        for start, middle, stop in group_bounds(ids):
-            yield TokenGroup(tuple(ids[start:middle]), rows=rows[middle:stop])
+        Raises:
+            CheckpointError: one cannot be read, or an array that the case lists is not there or
+                has another shape.
+        """
+        facts = read_object(folder / f"{name}.json")
+        path = folder / f"{name}.safetensors"
+        try:
+            arrays = load_file(path) if path.exists() else {}
+        except (OSError, SafetensorError) as error:
+            raise CheckpointError(f"{path.name}: cannot be read: {error}") from error
+        for key, listed in facts.get("tensors", {}).items():
+            shape = listed["shape"] if isinstance(listed, dict) else listed
+            if key not in arrays:
+                raise CheckpointError(f"{path.name}: no array {key}")
+            if list(arrays[key].shape) != shape:
+                raise CheckpointError(f"{path.name}: {key} is not {shape} as {name}.json says")
+        return cls(name, facts, arrays)
 
 
-def group_bounds(ids: Sequence[int]) -> list[tuple[int, int, int]]:
-    """Return where each group's text starts, its placeholders start, and it ends."""
-    opens = [
-        i
-        for i, each in enumerate(ids)
-        if each != PLACEHOLDER and (i == 0 or ids[i - 1] == PLACEHOLDER)
-    ]
-    bounds = []
-    for start, stop in zip(opens, [*opens[1:], len(ids)], strict=True):
-        bounds.append((start, ids.index(PLACEHOLDER, start), stop))
-    return bounds
-
-
-@dataclass(slots=True)
-class Report:
-    """What a case gave: largest differences of arrays, and lists that are not equal."""
-
-    case: str
-    differences: dict[str, float] = field(default_factory=dict)
-    mismatches: list[str] = field(default_factory=list)
-
-    @property
-    def passed(self) -> bool:
-        close = all(each <= TOLERANCE for each in self.differences.values())
-        return close and not self.mismatches and bool(self.differences)
-
-    def close(self, name: str, value: Tensor, golden: Tensor) -> None:
-        if value.shape != golden.shape:
-            self.mismatches.append(f"{name}: shape {list(value.shape)} for {list(golden.shape)}")
-            return
-        self.differences[name] = float((value - golden).abs().max())
-
-    def equal(self, name: str, value: object, golden: object) -> None:
-        if value != golden:
-            self.mismatches.append(f"{name}: {value} for {golden}")
+def case_names(folder: Path) -> list[str]:
+    """Return the cases of a folder: every JSON file but configurations and tokenizers."""
+    stems = {path.stem for pattern in ("*.json", "*.safetensors") for path in folder.glob(pattern)}
+    return sorted(stem for stem in stems if not stem.startswith(("config_", "tokenizer")))

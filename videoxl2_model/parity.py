@@ -1,182 +1,230 @@
 """Golden data of the public reference in, the largest difference of every case out.
 
-    python -m videoxl2_model.parity FOLDER
+    python -m videoxl2_model.parity FOLDER [--json] [--tokenizer FILE]
 
-Runs the language model's cases; picture tokens are taken from the golden rows.
+Any folder of the golden format will do: configurations, sizes and names are read from it. A line a
+case: what was run, the largest difference, the tolerance, ok or FAIL and why. Exit status 1 if a
+case fails, 2 if nothing can be run.
 """
 
+import argparse
+import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-import numpy as np
-import torch
-from torch import Tensor
+from videoxl2_model.errors import CheckpointError, SettingError, VideoXL2Error
+from videoxl2_model.golden import Case, case_names
+from videoxl2_model.parity_language import check_answer, check_masks, check_rows
+from videoxl2_model.parity_model import GoldenModel
+from videoxl2_model.parity_report import Report
+from videoxl2_model.parity_rules import Encode, check_prompts, check_sampling, check_weights
+from videoxl2_model.parity_vision import (
+    check_connector,
+    check_dts,
+    check_preprocess,
+    check_tower,
+)
 
-from videoxl2_model.assembly import mix
-from videoxl2_model.config import PrefillConfig
-from videoxl2_model.decode_cache import DecodeCache
-from videoxl2_model.decoder import Decoder
-from videoxl2_model.golden import Case, Report, golden_decoder, group_bounds
-from videoxl2_model.kv_cache import VideoKV
-from videoxl2_model.layout import SegmentLayout
-from videoxl2_model.prefill import Prefill
-from videoxl2_model.reference import select_units
-
-VOCABULARY_STEP = 64  # golden logits of every step are kept for each 64th id
-
-
-def check_embeddings(decoder: Decoder, case: Case) -> Report:
-    """Case d: text rows from the table, positions from lengths alone."""
-    report = Report(case.name)
-    rows = case.arrays["inputs_embeds"]
-    layout = SegmentLayout(len(case.system_ids), PrefillConfig())
-    report.close("system", decoder.embed(case.system_ids), rows[: layout.stop])
-    for group in case.groups():
-        span = layout.add(len(group.time_ids), group.token_length)
-        report.close("times", decoder.embed(group.time_ids), rows[span.start : span.tokens.start])
-    report.close("question", decoder.embed(case.question_ids), rows[layout.stop :])
-    report.equal("video span", layout.stop, case.facts["visual_end"])
-    report.equal("length", layout.stop + len(case.question_ids), case.facts["prompt_len"])
-    return report
-
-
-def check_answer(decoder: Decoder, case: Case) -> Report:
-    """Cases e, f and g: prefill, question, eight greedy tokens."""
-    report = Report(case.name)
-    kv, before = prefilled(decoder, case, prefill_config(case))
-    whole = kv.assemble(range(kv.num_groups), chunk_groups=1, room=len(case.question_ids) + 8)
-    after = decoder.extend_rows(whole, decoder.embed(case.question_ids))
-    name = "prefill_final_hidden" if case.name.startswith("g_") else "final_hidden"
-    if name in case.arrays:
-        report.close(name, torch.cat((before, after)), case.arrays[name])
-    if case.facts.get("selected_config"):
-        cache = mixed(kv, case, report)
-        after = decoder.extend_rows(cache, decoder.embed(case.question_ids))
-        report.close("suffix_final_hidden", after, case.arrays["suffix_final_hidden"])
-    else:
-        cache = whole
-    check_steps(decoder, case, cache, decoder.logits(after[-1]), report)
-    return report
-
-
-def prefill_config(case: Case) -> PrefillConfig:
-    """Return a case's blocks; without a mask (e, and g without a list) attention is causal."""
-    masked = "block_size" in case.facts and case.facts.get("selected_units", []) is not None
-    if not masked:
-        return PrefillConfig(block_groups=2, lookback_blocks=None)
-    return PrefillConfig(case.facts["block_size"], case.facts["prev_blocks"])
-
-
-def prefilled(decoder: Decoder, case: Case, config: PrefillConfig) -> tuple[VideoKV, Tensor]:
-    """Return a case's cache and the hidden states of everything before the question."""
-    states: list[Tensor] = []
-    run = Prefill(decoder, case.system_ids, config, observe=lambda _, rows: states.append(rows))
-    for group in case.groups():
-        run.add(group)
-    run.flush()
-    return run.kv, torch.cat(states)
-
-
-def mixed(kv: VideoKV, case: Case, report: Report) -> DecodeCache:
-    """Return the bi-level cache of a case, its un-rotated entries compared on the way."""
-    setting = case.facts["selected_config"]
-    pieces = select_units(
-        kv,
-        case.facts["selected_units"],
-        setting["selected_chunk_size"],
-        setting["compression"],
-    )
-    rows, length = mix(kv, pieces, 0)
-    report.equal("mixed length", [length] * len(rows), case.facts["mixed_kv_length_per_layer"])
-    for layer, (keys, values) in enumerate(rows):
-        if f"mixed_key_layer{layer}" in case.arrays:
-            report.close(f"keys {layer}", keys, case.arrays[f"mixed_key_layer{layer}"])
-            report.close(f"values {layer}", values, case.arrays[f"mixed_value_layer{layer}"])
-    return kv.assemble_pieces(pieces, len(case.question_ids) + 8)
-
-
-def check_steps(
-    decoder: Decoder, case: Case, cache: DecodeCache, logits: Tensor, report: Report
-) -> None:
-    """Compare each step's token, its best logits and a subset of all, and the cache's length."""
-    if "logits_first" in case.arrays:
-        report.close("logits_first", logits, case.arrays["logits_first"])
-    tokens: list[int] = []
-    lengths: list[list[int]] = []
-    for step, golden in zip(case.facts["steps"], case.arrays["logits_steps_subset"], strict=True):
-        report.close(f"step {len(tokens)}", logits[::VOCABULARY_STEP], golden)
-        report.close(
-            f"best {len(tokens)}", logits[step["top8_ids"]], torch.tensor(step["top8_logits"])
-        )
-        tokens.append(int(logits.argmax()))
-        lengths.append([cache.length] * decoder.spec.layers)
-        logits = decoder.step(cache, tokens[-1])
-    report.equal("tokens", tokens, case.facts["greedy_tokens"])
-    golden_lengths = case.facts.get("kv_len_per_step", case.facts.get("kv_len_per_forward"))
-    if golden_lengths is not None:
-        report.equal("lengths", lengths, golden_lengths[-len(lengths) :])
-
-
-def check_masks(folder: Path) -> Report:
-    """Case f_masks: every visible pair of every mask, from the layout alone."""
-    case = Case.load(folder, "f_masks")
-    report = Report(case.name)
-    for facts in case.facts["masks"]:
-        packed = np.packbits(visible_pairs(facts))
-        golden = case.arrays[facts["name"]].numpy()
-        report.equal(facts["name"], bool(np.array_equal(packed, golden)), True)
-        report.differences[facts["name"]] = 0.0
-    return report
-
-
-def visible_pairs(facts: Mapping[str, Any]) -> np.ndarray[tuple[int, int], np.dtype[np.bool_]]:
-    """Return the L x L matrix of pairs that the layout lets see, for comparison only."""
-    start, length = int(facts["visual_start"]), int(facts["L"])
-    config = PrefillConfig(int(facts["block_size"]), int(facts["prev_blocks"]))
-    layout = SegmentLayout(start, config)
-    for first, middle, stop in group_bounds(facts["time_embedding_ids"]):
-        layout.add(middle - first, stop - middle)
-    pairs = np.zeros((length, length), dtype=np.bool_)
-    for row in range(length):
-        for seen in layout.visible(row):
-            pairs[row, seen.start : seen.stop] = True
-    return pairs
-
-
-CHECKS: dict[str, Callable[[Decoder, Case], Report]] = {
-    "d": check_embeddings,
-    "e": check_answer,
-    "f": check_answer,
-    "g": check_answer,
+KINDS = {  # the part of a case's name before the first `_`
+    "a": "tower",
+    "b": "connector",
+    "c": "dts",
+    "d": "rows",
+    "e": "answer",
+    "f": "answer",  # or masks
+    "g": "answer",
+    "h": "sampling",
+    "prompt": "prompt",
+    "preprocess": "preprocess",
+    "weights": "weights",
+}
+SIGNS = {  # a field that only one kind has, for cases with other names; the first that is there
+    "masks": "masks",
+    "input_name": "dts",
+    "features_name": "connector",
+    "steps": "answer",
+    "time_embedding_ids": "rows",
+    "pixels_name": "tower",
+    "load_video": "sampling",
+    "load_video_uniform": "sampling",
+    "prompts": "prompt",
+    "time_texts": "prompt",
+    "input_formula": "preprocess",
+    "parameters": "weights",
+}
+MODEL_CHECKS: dict[str, Callable[[GoldenModel, Mapping[str, Any], Report], object]] = {
+    "tower": check_tower,
+    "connector": check_connector,
+    "rows": check_rows,
+    "answer": check_answer,
 }
 
 
-def run_case(folder: Path, name: str, decoder: Decoder) -> Report:
-    """Run one of the language model's cases."""
-    if name == "f_masks":
-        return check_masks(folder)
-    return CHECKS[name[0]](decoder, Case.load(folder, name))
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One case's result, as it is printed."""
+
+    case: str
+    what: str
+    difference: float | None  # None where nothing was compared, or something was no number
+    tolerance: float
+    ok: bool
+    reason: str  # why it failed, or what was not compared
+
+    def __str__(self) -> str:
+        said = "ok" if self.ok else "FAIL"
+        far = "-" if self.difference is None else f"{self.difference:.1e}"
+        numbers = f"{far:>7} of {self.tolerance:5.0e}"
+        return f"{self.case:<24} {self.what:<42} {numbers}  {said} {self.reason}".rstrip()
 
 
-def case_names(folder: Path) -> list[str]:
-    """Return the language model's cases that a folder holds."""
-    files = sorted(folder.glob("[defg]_*.json"))
-    return [path.stem for path in files if path.with_suffix(".safetensors").is_file()]
+class Golden:
+    """A folder of the golden format, its models drawn as its cases need them."""
+
+    def __init__(self, folder: Path, tokenizer: Path | None = None) -> None:
+        self.folder = folder
+        self._tokenizer = tokenizer or folder / "tokenizer.json"
+        self._models: dict[str, GoldenModel] = {}
+
+    def names(self) -> list[str]:
+        return case_names(self.folder)
+
+    def model(self, name: str | None) -> GoldenModel:
+        """Return the model of a configuration; None is the only one that the folder has."""
+        if name is None:
+            names = [path.stem for path in sorted(self.folder.glob("config_*.json"))]
+            if len(names) != 1:
+                raise CheckpointError(f"names no config, and the folder has {len(names)}")
+            name = names[0].removeprefix("config_")
+        if name not in self._models:
+            self._models[name] = GoldenModel.read(self.folder, name)
+        return self._models[name]
+
+    @cached_property
+    def encode(self) -> Encode | None:
+        """A tokenizer's text to ids; None without a file of it."""
+        if not self._tokenizer.exists():
+            return None
+        from tokenizers import Tokenizer  # imported here: two kinds of cases use it, if given
+
+        try:
+            tokenizer = Tokenizer.from_file(str(self._tokenizer))
+        except Exception as error:  # tokenizers raises nothing narrower
+            raise CheckpointError(f"{self._tokenizer}: no tokenizer: {error}") from error
+        return lambda text: list(tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def line(self, name: str) -> Line:
+        """Run one case. Whatever it raises is its failure, and the others still run."""
+        report = Report(name)
+        reason = ""
+        try:
+            case = Case.load(self.folder, name)
+            report.arrays = case.arrays
+            self.check(case, report)
+        except KeyError as error:
+            reason = f"no field {error}"
+        except Exception as error:  # noqa: BLE001 — damaged data can raise anything
+            reason = str(error) or type(error).__name__
+        reason = reason or report.reason
+        left = f"not compared: {', '.join(report.left)}" if report.left else ""
+        return Line(
+            name,
+            report.what or "not run",
+            report.worst,
+            report.allowed,
+            not reason,
+            " ".join((reason or left).split()),
+        )
+
+    def check(self, case: Case, report: Report) -> None:
+        """Run the check of a case's kind.
+
+        Raises:
+            SettingError: the kind is unknown.
+        """
+        facts = case.facts
+        match kind_of(case):
+            case "masks":
+                check_masks(facts, report)
+            case "sampling":
+                check_sampling(facts, report)
+            case "prompt":
+                check_prompts(facts, self.encode, report)
+            case "preprocess":
+                check_preprocess(facts, report)
+            case "dts":
+                salt = facts["salt"] if "salt" in facts else self.model(facts.get("config")).salt
+                check_dts(facts, salt, report)
+            case "weights":
+                check_weights(self.model(case.name.partition("_")[2]), facts, report)
+            case kind:
+                MODEL_CHECKS[kind](self.model(facts.get("config")), facts, report)
 
 
-def main(arguments: list[str]) -> int:
-    folder = Path(arguments[0])
-    decoder = golden_decoder(folder)
-    passed = True
-    for name in case_names(folder):
-        report = run_case(folder, name, decoder)
-        passed &= report.passed
-        worst = max(report.differences.values(), default=float("nan"))
-        faults = "; ".join(report.mismatches)
-        sys.stdout.write(f"{name}\t{worst:.1e}\t{'ok' if report.passed else 'FAIL'} {faults}\n")
-    return 0 if passed else 1
+def kind_of(case: Case) -> str:
+    """Return a case's kind, from the first part of its name or from a field only one kind has.
+
+    Raises:
+        SettingError: neither tells.
+    """
+    kind = KINDS.get(case.name.partition("_")[0])
+    kind = kind or next((kind for sign, kind in SIGNS.items() if sign in case.facts), None)
+    if kind is None:
+        raise SettingError(f"unknown kind of case; the name begins with one of {', '.join(KINDS)}")
+    return "masks" if kind == "answer" and "masks" in case.facts else kind
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise SettingError(f"{message}; {self.format_usage().strip()}")
+
+
+def parsed(arguments: Sequence[str]) -> argparse.Namespace:
+    """Read the command line.
+
+    Raises:
+        SettingError: it cannot be used as it is.
+    """
+    parser = Parser(prog="python -m videoxl2_model.parity", description=__doc__.split("\n")[0])
+    parser.add_argument("folder", type=Path, help="a folder of the golden format")
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of lines")
+    parser.add_argument("--tokenizer", type=Path, metavar="FILE", help="tokenizer.json, for ids")
+    options = parser.parse_args(arguments)
+    if not options.folder.is_dir():
+        raise SettingError(f"{options.folder}: no such folder")
+    if options.tokenizer and not options.tokenizer.is_file():
+        raise SettingError(f"{options.tokenizer}: no such file")
+    return options
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run every case of a folder; return the exit status."""
+    try:
+        options = parsed(arguments)
+        golden = Golden(options.folder, options.tokenizer)
+        names = golden.names()
+    except (VideoXL2Error, OSError) as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    lines = []
+    for name in names:
+        lines.append(golden.line(name))
+        if not options.json:
+            sys.stdout.write(f"{lines[-1]}\n")
+            sys.stdout.flush()
+    passed = sum(line.ok for line in lines)
+    if options.json:
+        told = {"folder": str(options.folder), "cases": [asdict(line) for line in lines]}
+        sys.stdout.write(json.dumps(told, indent=1) + "\n")
+    else:
+        sys.stdout.write(f"{options.folder}: {passed} of {len(lines)} cases ok\n")
+    return 0 if lines and passed == len(lines) else 1
 
 
 if __name__ == "__main__":
