@@ -2,151 +2,33 @@
 
     python -m videoxl2_model.weights check FOLDER [--json]
 
-says what a folder holds and whether it can be loaded, without reading its weights.
+says what a folder holds and whether it can be loaded; it reads names and shapes, no weights.
 """
 
-import logging
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+import argparse
+import json
+import sys
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from videoxl2_model import published
 from videoxl2_model.checkpoint import FLOATS, Checkpoint, read_json, some
 from videoxl2_model.config import StepWeights, VideoXL2Config, WeightKind
 from videoxl2_model.connector import Connector
 from videoxl2_model.decoder import Decoder
-from videoxl2_model.errors import CheckpointError, SettingError
-from videoxl2_model.published import CONNECTOR, EMBEDDING, HEAD, LAYERS, TOWER, is_unused
-from videoxl2_model.quant import PackedLinear, pack
+from videoxl2_model.errors import CheckpointError, SettingError, VideoXL2Error
+from videoxl2_model.fitting import Findings, Slot, compare, shapes_of, slots, stream, types_of
+from videoxl2_model.published import CONNECTOR, EMBEDDING, HEAD, TOWER, is_unused
+from videoxl2_model.quant import PackedLinear
+from videoxl2_model.report import TEXT, VIDEO, Report
 from videoxl2_model.vision import VisionTower
-
-logger = logging.getLogger(__name__)
-
-Shape = tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Slot:
-    """Where a key's tensor goes: a module's parameter, or a buffer."""
-
-    root: nn.Module
-    path: str  # of the owning module within root
-    name: str
-    shape: Shape
-
-    @property
-    def owner(self) -> nn.Module:
-        return self.root.get_submodule(self.path)
-
-    def put(self, tensor: Tensor) -> None:
-        is_parameter = self.name in dict(self.owner.named_parameters(recurse=False))
-        value = nn.Parameter(tensor, requires_grad=False) if is_parameter else tensor
-        setattr(self.owner, self.name, value)
-
-    def replace_owner(self, module: nn.Module) -> None:
-        above, _, name = self.path.rpartition(".")
-        setattr(self.root.get_submodule(above), name, module)
-
-
-def slots(parts: Mapping[str, nn.Module]) -> dict[str, Slot]:
-    """Return the place of every key that modules need, given by the prefix of their keys."""
-    places = {}
-    for prefix, root in parts.items():
-        for key, value in root.state_dict().items():
-            path, _, name = key.rpartition(".")
-            places[prefix + key] = Slot(root, path, name, tuple(value.shape))
-    return places
-
-
-@dataclass(frozen=True, slots=True)
-class Findings:
-    """How a checkpoint's tensors differ from what modules need."""
-
-    missing: list[str] = field(default_factory=list)
-    misshaped: list[str] = field(default_factory=list)
-    mistyped: list[str] = field(default_factory=list)
-    unused: list[str] = field(default_factory=list)
-    unknown: list[str] = field(default_factory=list)
-
-    def faults(self, *, strict: bool) -> dict[str, list[str]]:
-        """Return what forbids loading; unknown keys do in `strict` alone."""
-        kinds = {
-            "missing": self.missing,
-            "misshaped": self.misshaped,
-            f"of another type than {', '.join(FLOATS)}": self.mistyped,
-            "unknown": self.unknown if strict else [],
-        }
-        return {kind: keys for kind, keys in kinds.items() if keys}
-
-    def require(self, folder: Path, *, strict: bool) -> None:
-        """Raise CheckpointError naming every fault; log what is unknown and let through."""
-        faults = self.faults(strict=strict)
-        if faults:
-            told = "; ".join(f"{len(keys)} {kind}: {some(keys)}" for kind, keys in faults.items())
-            raise CheckpointError(f"{folder}: the weights do not fit config.json; {told}")
-        if self.unknown:
-            logger.warning(
-                "%s: %d unknown keys are left aside: %s",
-                folder,
-                len(self.unknown),
-                some(self.unknown),
-            )
-
-
-def compare(
-    wanted: Mapping[str, Shape],
-    found: Mapping[str, tuple[Shape, str]],
-    unused: Callable[[str], bool],
-) -> Findings:
-    """Compare the shapes that modules need with the (shape, type) of what is there."""
-    there = [key for key in wanted if key in found]
-    extra = [key for key in found if key not in wanted]
-    return Findings(
-        missing=[key for key in wanted if key not in found],
-        misshaped=[
-            f"{key} {list(found[key][0])} for {list(wanted[key])}"
-            for key in there
-            if found[key][0] != wanted[key]
-        ],
-        mistyped=[f"{key} {found[key][1]}" for key in there if found[key][1] not in FLOATS],
-        unused=[key for key in extra if unused(key)],
-        unknown=[key for key in extra if not unused(key)],
-    )
-
-
-def types_of(checkpoint: Checkpoint) -> dict[str, tuple[Shape, str]]:
-    """Return shape and type of everything in a checkpoint, for `compare`."""
-    return {key: (each.shape, each.dtype) for key, each in checkpoint.tensors.items()}
-
-
-def stream(
-    checkpoint: Checkpoint,
-    places: Mapping[str, Slot],
-    dtype: torch.dtype,
-    device: torch.device | str,
-    *,
-    weights: WeightKind = "model",
-    embedding_on_cpu: bool = False,
-) -> None:
-    """Put a checkpoint's tensors where they go, one after the other, in their type and place.
-
-    With `weights` the linear maps of the language model's layers are packed as they come, so that
-    the whole is never there unpacked.
-    """
-    # Biases first: a linear map is packed with its bias, which may be in another file.
-    for only_matrices in (False, True):
-        keys = [key for key, slot in places.items() if (len(slot.shape) > 1) == only_matrices]
-        for key, tensor in checkpoint.read(keys):
-            home = "cpu" if embedding_on_cpu and key == EMBEDDING else device
-            slot, tensor = places[key], tensor.to(home, dtype)
-            owner = slot.owner
-            if weights != "model" and key.startswith(LAYERS) and isinstance(owner, nn.Linear):
-                slot.replace_owner(pack(tensor, owner.bias, weights))
-            else:
-                slot.put(tensor)
 
 
 def load_decoder(
@@ -168,7 +50,9 @@ def load_decoder(
     model = empty_model(read_config(folder))
     checkpoint = Checkpoint.open(folder)
     places = language_slots(model)
-    compare(_shapes(places), types_of(checkpoint), _old_buffer(model)).require(folder, strict=True)
+    compare(shapes_of(places), types_of(checkpoint), _old_buffer(model)).require(
+        folder, strict=True
+    )
     stream(checkpoint, places, dtype, device)
     complete(model, device)
     return Decoder(model.eval(), steps)
@@ -205,7 +89,7 @@ def fill(model: Any, tensors: Mapping[str, Tensor], folder: Path) -> None:
         for key, each in tensors.items()
     }
     places = language_slots(model)
-    compare(_shapes(places), found, _old_buffer(model)).require(folder, strict=True)
+    compare(shapes_of(places), found, _old_buffer(model)).require(folder, strict=True)
     for key, slot in places.items():
         slot.put(tensors[key])
     complete(model, tensors[EMBEDDING].device)
@@ -236,10 +120,6 @@ def _old_buffer(model: Any) -> Callable[[str], bool]:
     """Return the rule for keys that a Qwen2 checkpoint may hold without need."""
     tied = bool(model.config.tie_word_embeddings)
     return lambda key: key.endswith("inv_freq") or (tied and key == HEAD)
-
-
-def _shapes(places: Mapping[str, Slot]) -> dict[str, Shape]:
-    return {key: slot.shape for key, slot in places.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,7 +161,7 @@ def video_findings(
     """Return how a checkpoint differs from a Video-XL-2 of these sizes."""
     tied = bool(config.language_model.get("tie_word_embeddings"))
     return compare(
-        _shapes(modules.slots()),
+        shapes_of(modules.slots()),
         types_of(checkpoint),
         lambda key: is_unused(key, config) or (tied and key == HEAD),
     )
@@ -319,3 +199,75 @@ def load_modules(
     )
     complete(modules.language, device)
     return modules
+
+
+def inspect(folder: Path | str) -> Report:
+    """Return what a folder holds, whether it fits its config.json or not.
+
+    Raises:
+        CheckpointError: config.json or the files' headers cannot be read.
+    """
+    folder = Path(folder)
+    kind = read_json(folder / "config.json").get("model_type")
+    found = Checkpoint.open(folder)
+    if kind == published.MODEL_TYPE:
+        config = published.read_config(folder)
+        modules = VideoModules.empty(config)
+        wanted, findings = modules.slots(), video_findings(config, modules, found)
+        sizes = {"vision": asdict(config.vision), "language_model": dict(config.language_model)}
+    else:
+        sizes = read_config(folder)
+        model = empty_model(sizes)
+        wanted = language_slots(model)
+        findings = compare(shapes_of(wanted), types_of(found), _old_buffer(model))
+    there = [found.tensors[key] for key in wanted if key in found.tensors]
+    return Report(
+        folder=str(folder),
+        model=VIDEO if kind == published.MODEL_TYPE else TEXT,
+        files=len(found.files),
+        nbytes=found.nbytes,
+        num_keys=len(there),
+        num_parameters=sum(prod(each.shape) for each in there),
+        types=dict(Counter(each.dtype for each in there)),
+        tokenizer=_tokenizer_file(folder),
+        sizes=sizes,
+        findings=findings,
+    )
+
+
+def check(folder: Path | str) -> Report:
+    """Return what a folder holds.
+
+    Raises:
+        CheckpointError: it cannot be loaded.
+    """
+    report = inspect(folder)
+    if report.faults:
+        told = "; ".join(f"{kind}: {some(keys)}" for kind, keys in report.faults.items())
+        raise CheckpointError(f"{folder}: {told}")
+    return report
+
+
+def _tokenizer_file(folder: Path) -> str | None:
+    names = ("tokenizer.json", "vocab.json")
+    return next((name for name in names if (folder / name).is_file()), None)
+
+
+def main(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m videoxl2_model.weights")
+    parser.add_argument("command", choices=["check"], help="say what a folder holds")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--json", action="store_true", help="one JSON object, every key named")
+    options = parser.parse_args(arguments)
+    try:
+        report = inspect(options.folder)
+    except VideoXL2Error as error:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201 — the command's answer
+        return 1
+    lines = [json.dumps({**asdict(report), "faults": report.faults})]
+    print("\n".join(lines if options.json else report.lines()))  # noqa: T201 — as above
+    return 1 if report.faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
