@@ -121,7 +121,7 @@ class VisionTower(nn.Module):
         """Return the patch vectors before the first layer, [T, P, C], of pixels [T, 3, S, S].
 
         Raises:
-            SettingError: the frames have another size than the tower.
+            SettingError: the frames have another size than the tower's, or another type.
         """
         side = self.config.image_size
         if pixels.ndim != 4 or tuple(pixels.shape[1:]) != (3, side, side):
@@ -129,6 +129,9 @@ class VisionTower(nn.Module):
                 f"frames of shape {list(pixels.shape)}; the tower takes [T, 3, {side}, {side}]:"
                 " resize them first"
             )
+        dtype = self.vision_model.embeddings.patch_embedding.weight.dtype
+        if pixels.dtype != dtype:
+            raise SettingError(f"pixels of type {pixels.dtype}; normalise them as {dtype} first")
         rows: Tensor = self.vision_model.embeddings(pixels)
         return rows
 
