@@ -3,18 +3,17 @@
 Knows no frame: what the store keeps is all that a question needs.
 """
 
-import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TypeVar
 
 from agentkit import cues, relevance
 from agentkit.citing import CitingConfig, abstains, cite, cite_looked_at
 from agentkit.config import AskSettings
-from agentkit.kv_tier import KVTier, StoredKV
+from agentkit.kv_tier import KVTier
 from agentkit.note_line import named
 from agentkit.plugin_manager import Domain
+from agentkit.reading import Reading
 from agentkit.retrieval import Passage, Retrieval
 from agentkit.rules import Rules, in_words
 from agentkit.stages import StageClock
@@ -32,14 +31,8 @@ from agentkit.types import (
     StoredVideo,
     Turns,
 )
-from agentkit_storage.errors import DamagedChunkError
-from videoxl2_model.config import GenerationSettings, SparseRule
-from videoxl2_model.decode_cache import DecodeCache
-from videoxl2_model.kv_cache import VideoKV
-from videoxl2_model.prompting import seconds_for_clock_times
+from videoxl2_model.config import GenerationSettings
 
-T = TypeVar("T")
-logger = logging.getLogger(__name__)
 EVIDENCE_PASSAGES = 4  # lines beside a question, at most
 BESIDE = 2  # of them, what else was noted in the chunk of the best one
 
@@ -53,6 +46,7 @@ class Asking:
     kv: KVTier
     retrieval: Retrieval
     domain: Domain
+    generation: GenerationSettings  # the model's own
     encoder: str
     engine: str
     chunk_groups: int
@@ -92,9 +86,10 @@ class _Asked:
         self._on_text = on_text
         self._said = said
         self._clock = StageClock()
-        self._whole: VideoKV | None = None  # all of it, where it was read already
+        self._kv = Reading(
+            asking.kv, video, asking.rules, asking.settings, asking.chunk_groups, self._clock
+        )
         self._tokens = 0
-        self._tier = "kv"
         self._reading = ""  # how, in words, once it is known
 
     def answer(self) -> Answer:
@@ -113,7 +108,8 @@ class _Asked:
         """Say whether there is nothing to answer from: no note, and no picture either."""
         if passages:
             return False
-        return not self._rules.sees_pictures or self._is_elsewhere or not self._video.chunks
+        shown = self._rules.sees_pictures and self._settings.context != "retrieval"
+        return not shown or self._is_elsewhere or not self._video.chunks
 
     def _carried(
         self, text: str, passages: Sequence[Passage], hits: Sequence[ChunkHit]
@@ -193,7 +189,9 @@ class _Asked:
         if by in ("all", "none", relevance.CALLER):
             return hits
         hits = self._asking.domain.select_chunks(self._question, hits)
-        return relevance.within_budget(hits, self._settings, self._chunk_tokens)
+        return relevance.within_budget(
+            hits, self._settings, self._kv.chunk_tokens, keep_ends=self._kv.keeps_ends
+        )
 
     def _ranked(self, passages: Sequence[Passage]) -> tuple[str, list[ChunkHit]]:
         """Return what ranks the chunks, and the chunks, best first.
@@ -217,78 +215,27 @@ class _Asked:
     @cached_property
     def _looked_at(self) -> list[ChunkHit]:
         """All chunks, those first that the question's attention falls on."""
-        self._whole = self._kv(None)
-        with self._clock.stage("score"):
-            scores = self._asking.kv.model.score(self._whole, self._as_read(self._question.text))
-        return relevance.of_scores(self._chunks, scores.tolist())
+        scores = self._kv.scores(self._question.text)
+        return relevance.of_scores(self._chunks, scores, self._asking.chunk_groups)
 
     def _with_ends(self, hits: Sequence[ChunkHit]) -> tuple[int, ...]:
         """Return the indices of the chunks that are read whole."""
-        keeps_ends = self._rules.keep_ends and self._settings.context != "retrieval"
-        ends = {0, self._video.chunks - 1} if keeps_ends else set()
+        ends = {0, self._video.chunks - 1} if self._kv.keeps_ends else set()
         return tuple(sorted({hit.chunk.index for hit in hits} | ends))
 
     def _generate(self, passages: Sequence[Passage], dense: tuple[int, ...]) -> str:
-        model = self._asking.kv.model
-        prompt = model.question_ids(self._as_read(self._prompt(passages)), self._turns)
-        settings = GenerationSettings(max_new_tokens=self._settings.max_new_tokens)
-        cache = self._assembled(dense, len(prompt) + settings.max_new_tokens)
+        model, as_read = self._asking.kv.model, self._kv.as_read
+        turns = [(as_read(asked), as_read(answered)) for asked, answered in self._history]
+        prompt = model.question_ids(as_read(self._prompt(passages)), turns)
+        longest = self._settings.max_new_tokens
+        cache = self._kv.assembled(dense, len(prompt) + longest)
         self._tokens = cache.length + len(prompt)
+        settings = replace(self._asking.generation, max_new_tokens=longest)
         text = ""
         for piece in self._clock.each("generate", model.answer(cache, prompt, settings)):
             text += piece
             self._on_text(piece)
         return text.strip()
-
-    def _as_read(self, text: str) -> str:
-        """Return a text as the model was taught to read it: the video model knows no MM:SS."""
-        return seconds_for_clock_times(text) if self._rules.sees_pictures else text
-
-    @property
-    def _turns(self) -> Turns:
-        return [(self._as_read(asked), self._as_read(said)) for asked, said in self._history]
-
-    def _assembled(self, dense: tuple[int, ...], room: int) -> DecodeCache:
-        """Return the cache to decode over, with room for question and answer."""
-        alone = self._settings.context == "retrieval"
-        kind = "left_out" if alone else self._rules.sparse
-        in_kv = () if alone else dense
-        kv = self._whole
-        if kv is None:
-            kv = self._kv(in_kv if kind == "left_out" else None)
-        limit = self._asking.kv.model.max_positions
-        with self._clock.stage("assemble"):
-            return kv.assemble(
-                in_kv,
-                room=room,
-                chunk_groups=self._asking.chunk_groups,
-                sparse=SparseRule(kind, self._settings.pool_step),
-                keep_ends=False,
-                max_positions=None if self._rules.sees_pictures else limit,
-            )
-
-    def _kv(self, wanted: Collection[int] | None) -> VideoKV:
-        """Return the video's KV with the chunks that this question needs; None: with all."""
-        with self._clock.stage("read"):
-            return self._from_store(lambda stored: stored.read(wanted))
-
-    def _chunk_tokens(self) -> list[int]:
-        return self._from_store(StoredKV.tokens)
-
-    def _from_store(self, read: Callable[[StoredKV], T]) -> T:
-        """Return what `read` gives of the video's KV, made first where it is missing or damaged."""
-        kv = self._asking.kv.of(self._video)
-        try:
-            return read(self._completed(kv))
-        except DamagedChunkError as error:
-            logger.warning("%s; the KV is made anew from its tokens", error)
-            self._asking.kv.store.drop_kv(self._video.video_id, kv.fingerprint)
-            return read(self._completed(kv))
-
-    def _completed(self, kv: StoredKV) -> StoredKV:
-        if kv.complete():
-            self._tier = "tokens"
-        return kv
 
     def _prompt(self, passages: Sequence[Passage]) -> str:
         """Return what stands after the video: the evidence, then the question."""
@@ -369,7 +316,7 @@ class _Asked:
             instruments=video.instruments,
             missing=self._missing,
             seconds={name: round(spent, 3) for name, spent in self._clock.seconds.items()},
-            tier=self._tier,
+            tier=self._kv.tier,
             reading=self._reading,
         )
 

@@ -101,18 +101,23 @@ def _encoder(settings: Settings) -> Check:
 
 def _checkpoint(settings: Settings) -> Iterator[Check]:
     """Hold the checkpoint's configuration, keys and shapes against the model; read no weight."""
-    folder = videoxl2_folder(settings)
+    folder, label = videoxl2_folder(settings), "videoxl2 checkpoint"
     if folder is None:
         return
+    from videoxl2_model.checkpoint import Checkpoint
     from videoxl2_model.errors import VideoXL2Error
-    from videoxl2_model.weights import check
+    from videoxl2_model.published import read_config
+    from videoxl2_model.weights import VideoModules, video_findings
 
     try:
-        found = check(folder)
+        config, files = read_config(folder), Checkpoint.open(folder)
+        fits = video_findings(config, VideoModules.empty(config), files)
+        fits.require(folder, strict=False)
     except VideoXL2Error as error:
-        yield Check("videoxl2 checkpoint", False, str(error), "agentkit models verify videoxl2")
+        yield Check(label, False, str(error), "agentkit models pull videoxl2, or videoxl2_path")
         return
-    yield Check("videoxl2 checkpoint", True, str(found))
+    size = f"{files.num_parameters / 1e9:.2f} billion numbers in {files.nbytes / 2**30:.1f} GiB"
+    yield Check(label, True, f"{folder}: {len(files.tensors)} tensors, {size}")
 
 
 def _reading(settings: Settings) -> Check:

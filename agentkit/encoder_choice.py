@@ -68,15 +68,15 @@ def language_model_folder(settings: Settings) -> Path:
 
 
 def gpu_name(settings: Settings) -> str | None:
-    """Return the name of the GPU that these settings allow, None where there is none."""
+    """Return the name of the CUDA GPU that these settings allow, None where there is none."""
     if settings.device == "cpu":
         return None
     import torch
 
-    if torch.cuda.is_available():
-        index = torch.device("cuda" if settings.device == "auto" else settings.device).index
-        return torch.cuda.get_device_name(index or 0)
-    return "Metal" if torch.backends.mps.is_available() else None
+    if not torch.cuda.is_available():
+        return None
+    index = torch.device("cuda" if settings.device == "auto" else settings.device).index
+    return torch.cuda.get_device_name(index or 0)
 
 
 def _pulled() -> Path:

@@ -26,7 +26,7 @@ from agentkit.types import Encoder, SamplingPlan
 if TYPE_CHECKING:
     import torch
 
-    from videoxl2_model.config import PrefillConfig
+    from videoxl2_model.config import GenerationSettings, PrefillConfig
     from videoxl2_model.model import LanguageModel
     from videoxl2_model.videoxl2 import VideoXL2
 
@@ -84,6 +84,13 @@ class Engine:
         return VideoXL2.from_pretrained(
             self._model_folder, device=self._device, weights=self.settings.videoxl2_weights
         )
+
+    @property
+    def generation(self) -> "GenerationSettings":
+        """How the model's makers want answers drawn; greedy."""
+        from videoxl2_model.config import GenerationSettings
+
+        return self.video_model.settings if self._sees else GenerationSettings()
 
     def _set_threads(self) -> None:
         import torch

@@ -17,7 +17,7 @@ from agentkit_storage.types import Chunk
 from videoxl2_model.config import PrefillConfig
 from videoxl2_model.kv_cache import VideoKV
 from videoxl2_model.model import LanguageModel
-from videoxl2_model.prefill import TokenGroup
+from videoxl2_model.prefill import Prefill, TokenGroup
 
 SYSTEM_PART = -1  # the index under which the store keeps the prompt's own KV
 
@@ -32,6 +32,11 @@ class KVTier:
     making: str
     dtype: torch.dtype
     system_prompt: Callable[[StoredVideo], str]
+
+    @property
+    def held_dtype(self) -> torch.dtype:
+        """The number type in memory: the model's own, but 8 bits where KV is kept in 8."""
+        return torch.int8 if self.dtype == torch.int8 else self.model.decoder.dtype
 
     def of(self, video: StoredVideo) -> "StoredKV":
         """Return one video's KV under its domain's prompt and these settings."""
@@ -90,13 +95,17 @@ class StoredKV:
 
     def read_chunks(self, chunks: Sequence[Chunk], wanted: Collection[int] | None) -> VideoKV:
         """Return the KV of a run of chunks from the first on, read where `wanted` says so."""
-        decoder = self.tier.model.decoder
         parts = (
             (each.num_groups, self._part(each.index) if self._is_wanted(each, wanted) else None)
             for each in chunks
         )
+        decoder = self.tier.model.decoder
         return VideoKV.from_parts(
-            self._part(SYSTEM_PART), parts, dtype=decoder.dtype, device=decoder.device
+            self._part(SYSTEM_PART),
+            parts,
+            dtype=self.tier.held_dtype,
+            device=decoder.device,
+            compute_dtype=decoder.dtype,
         )
 
     @staticmethod
@@ -135,7 +144,13 @@ class VideoPrefill:
         self._saved = stored.leading()
         self._chunks = self._store.chunks(stored.video_id)
         kv = stored.read_chunks(self._chunks[: self._saved], None) if self._saved else None
-        self._prefill = self._model.start(stored.system, stored.tier.config, kv)
+        self._prefill = Prefill(
+            self._model.decoder,
+            self._model.system_ids(stored.system),
+            stored.tier.config,
+            kv,
+            kv_dtype=stored.tier.held_dtype,
+        )
         self._take(self._chunks[self._saved :])
 
     def add(self, chunk: Chunk) -> None:

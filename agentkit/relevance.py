@@ -1,13 +1,15 @@
 """Which chunks of a video a question reads whole, best first, and how many of them.
 
-Knows chunks, times, scores and a budget; knows no text, no model and no store.
+Knows chunks, times, scores and a budget; knows no text and no store.
 """
 
 from collections.abc import Callable, Collection, Sequence
 
 from agentkit.config import AskSettings
 from agentkit.types import Chunk, ChunkHit
+from videoxl2_model.config import Budget
 from videoxl2_model.errors import UnknownChunkError
+from videoxl2_model.relevance import by_chunk, choose
 
 CALLER, TIMES = "the caller", "the times named"  # what may choose chunks, besides the settings
 LOOKED_AT = "the model looks here for this question"
@@ -36,29 +38,32 @@ def of_times(chunks: Sequence[Chunk], spans_s: Sequence[tuple[float, float]]) ->
     ]
 
 
-def of_scores(chunks: Sequence[Chunk], scores: Sequence[float]) -> list[ChunkHit]:
-    """Return all chunks, the one with the best group first; `scores` has one entry a group."""
-    best = [max(scores[c.first_group : c.first_group + c.num_groups]) for c in chunks]
-    hits = [ChunkHit(c, round(s, 4), LOOKED_AT) for c, s in zip(chunks, best, strict=True)]
+def of_scores(
+    chunks: Sequence[Chunk], group_scores: Sequence[float], chunk_groups: int
+) -> list[ChunkHit]:
+    """Return all chunks, the one with the best group first."""
+    scored = zip(chunks, by_chunk(group_scores, chunk_groups), strict=True)
+    hits = [ChunkHit(chunk, round(score, 4), LOOKED_AT) for chunk, score in scored]
     return sorted(hits, key=lambda hit: (-hit.score, hit.chunk.index))
 
 
 def within_budget(
-    hits: Sequence[ChunkHit], settings: AskSettings, tokens: Callable[[], Sequence[int]]
+    hits: Sequence[ChunkHit],
+    ask: AskSettings,
+    tokens: Callable[[], Sequence[int]],
+    *,
+    keep_ends: bool,
 ) -> list[ChunkHit]:
-    """Return the hits that the settings have room for, best first.
+    """Return the hits that there is room for, best first: `k` of them, or up to the budget.
 
-    `tokens` gives how many every chunk of the video has; it is asked where a budget of tokens
-    needs it. A chunk that does not fit is passed over, a smaller one after it is taken.
+    `tokens` gives how many every chunk of the video has; it is asked where the budget is one of
+    tokens. The ends, where they are kept, are paid for by such a budget and do not count in `k`.
     """
-    if settings.budget_tokens is None and settings.budget_share is None:
-        return list(hits[: settings.k])
+    if ask.budget_tokens is None and ask.budget_share is None:
+        return list(hits[: ask.k])
     sizes = tokens()
-    room = settings.budget_tokens or int((settings.budget_share or 0.0) * sum(sizes))
-    chosen: list[ChunkHit] = []
-    for hit in hits:
-        size = sizes[hit.chunk.index]
-        if size <= room:
-            chosen.append(hit)
-            room -= size
-    return chosen
+    rank = {hit.chunk.index: -place for place, hit in enumerate(hits)}
+    scores = [rank.get(index, -len(hits)) for index in range(len(sizes))]
+    budget = Budget(tokens=ask.budget_tokens, share=ask.budget_share)
+    chosen = choose(scores, sizes, budget, keep_ends=keep_ends)
+    return [hit for hit in hits if hit.chunk.index in chosen]

@@ -19,6 +19,7 @@ class Rules:
     evidence_lines: bool
     max_segment_positions: int  # 0: no limit
     kv_dtype: KVDtype
+    beyond_native: bool  # more positions than the language model was trained for are let through
     sees_pictures: bool  # so that there is something to answer from where no note is
 
 
@@ -30,6 +31,7 @@ OF_ENCODER: Mapping[str, Rules] = {
         evidence_lines=True,
         max_segment_positions=30_000,
         kv_dtype="float32",
+        beyond_native=False,
         sees_pictures=False,
     ),
     VIDEOXL2: Rules(
@@ -38,6 +40,7 @@ OF_ENCODER: Mapping[str, Rules] = {
         evidence_lines=False,
         max_segment_positions=0,
         kv_dtype="float16",
+        beyond_native=True,
         sees_pictures=True,
     ),
 }

@@ -229,6 +229,7 @@ class Session:
             kv=self._kv,
             retrieval=self._retrieval,
             domain=self._domain,
+            generation=engine.generation,
             encoder=engine.choice.name,
             engine=engine.name,
             chunk_groups=CHUNK_GROUPS,

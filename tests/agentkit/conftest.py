@@ -1,4 +1,4 @@
-"""A session that runs for real on tiny parts: a random Qwen2, hashed words for an embedder."""
+"""A session that runs for real on tiny parts: random models, hashed words for an embedder."""
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
@@ -38,9 +38,16 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_tiny_checkpoint(tmp_path_factory.mktemp("tiny-model"))
 
 
+@pytest.fixture(scope="session")
+def tiny_videoxl2(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from videoxl2_model.testing import write_tiny_videoxl2
+
+    return write_tiny_videoxl2(tmp_path_factory.mktemp("tiny-videoxl2"), shards=2)
+
+
 @pytest.fixture
 def open_session(
-    tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, tiny_model: Path, tiny_videoxl2: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[..., Session]]:
     """Open sessions on a store of the test's own; keyword arguments are settings."""
     monkeypatch.setenv("AGENTKIT_HOME", str(tmp_path / "home"))
@@ -48,6 +55,7 @@ def open_session(
     opened = []
 
     def open_one(store: Path | None = None, **settings: object) -> Session:
+        settings = {"videoxl2_path": tiny_videoxl2, **settings}
         session = Session.open(tiny_settings(store or tmp_path / "store", tiny_model, **settings))
         opened.append(session)
         return session
