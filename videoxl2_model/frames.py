@@ -14,6 +14,7 @@ from videoxl2_model.errors import SettingError
 
 Picture = NDArray[np.uint8] | Tensor  # [H, W, 3] RGB
 Pictures = NDArray[np.uint8] | Tensor  # [T, H, W, 3] RGB
+TimedFrame = tuple[Picture, float]  # its time in seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,7 @@ class Batch:
     times_s: list[float]
 
 
-def batches(frames: Iterable[tuple[Picture, float]], size: int) -> Iterator[Batch]:
+def batches(frames: Iterable[TimedFrame], size: int) -> Iterator[Batch]:
     """Yield frames `size` at a time, the last batch shorter; holds none that it has yielded.
 
     Raises:

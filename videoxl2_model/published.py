@@ -5,13 +5,13 @@ not at hand, so what was inferred is held against the file that is loaded.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 from videoxl2_model.checkpoint import read_json, some
-from videoxl2_model.config import VideoXL2Config, VisionConfig
+from videoxl2_model.config import GenerationSettings, VideoXL2Config, VisionConfig
 from videoxl2_model.errors import CheckpointError, SettingError
 
 logger = logging.getLogger(__name__)
@@ -131,7 +131,6 @@ def config_fields(config: VideoXL2Config, torch_dtype: str) -> dict[str, Any]:
         "model_type": MODEL_TYPE,
         "torch_dtype": torch_dtype,
         **config.language_model,
-        "rope_scaling": None,
         "use_sliding_window": False,
         "mm_hidden_size": width,
         "mm_projector_type": "mlp2x_gelu",
@@ -146,6 +145,31 @@ def config_fields(config: VideoXL2Config, torch_dtype: str) -> dict[str, Any]:
             "hidden_act": "gelu_pytorch_tanh",
         },
     }
+
+
+def read_generation(folder: Path) -> GenerationSettings:
+    """Return the defaults of generation_config.json: its penalty and its end tokens.
+
+    Answers are greedy whatever it says of sampling, as in the reference's evaluation.
+
+    Raises:
+        CheckpointError: the file is damaged.
+    """
+    path = folder / "generation_config.json"
+    raw = read_json(path) if path.is_file() else {}
+    ends = raw.get("eos_token_id")
+    ends = ends if isinstance(ends, list) else [] if ends is None else [ends]
+    try:
+        penalty = float(raw.get("repetition_penalty") or 1.0)
+        return GenerationSettings(repetition_penalty=penalty, stop_ids=tuple(map(int, ends)))
+    except (SettingError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path}: {error}") from error
+
+
+def generation_fields(settings: GenerationSettings, stop_ids: Sequence[int]) -> dict[str, Any]:
+    """Return the fields of a generation_config.json."""
+    penalty = settings.repetition_penalty
+    return {"do_sample": False, "eos_token_id": list(stop_ids), "repetition_penalty": penalty}
 
 
 def is_unused(key: str, config: VideoXL2Config) -> bool:

@@ -7,19 +7,17 @@ print(model.ask(kv, "What happens?", dense=[3, 4]))
 
 import json
 import logging
-import math
-from collections import deque
-from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from videoxl2_model import checkpoint, pixels, published
+from videoxl2_model import checkpoint, published
 from videoxl2_model.config import (
-    FRAMES_PER_GROUP,
     GenerationSettings,
     PrefillConfig,
+    Relevance,
     SparseRule,
     StepWeights,
     VideoXL2Config,
@@ -27,8 +25,10 @@ from videoxl2_model.config import (
 )
 from videoxl2_model.connector import Connector
 from videoxl2_model.decoder import Decoder
-from videoxl2_model.errors import CheckpointError, SettingError
-from videoxl2_model.frames import Batch, Picture, Pictures, Uploader, batches
+from videoxl2_model.encoding import BATCH_FRAMES, FrameEncoder, not_finite
+from videoxl2_model.errors import SettingError
+from videoxl2_model.frames import Pictures, TimedFrame
+from videoxl2_model.hub import local_folder
 from videoxl2_model.kv_cache import VideoKV
 from videoxl2_model.model import LanguageModel
 from videoxl2_model.prefill import Prefill, TokenGroup
@@ -38,15 +38,14 @@ from videoxl2_model.prompting import (
     seconds_for_clock_times,
     time_text,
 )
+from videoxl2_model.relevance import dense_chunks_for
 from videoxl2_model.tokenizing import load_tokenizer
 from videoxl2_model.vision import VisionTower
 from videoxl2_model.weights import VideoModules, load_modules
 
 logger = logging.getLogger(__name__)
 
-BATCH_FRAMES = 32
 MAX_SHARD_BYTES = 5 * 2**30
-HUB_FILES = ["*.json", "*.safetensors", "*.txt"]  # weights, settings, words: no code, no pickle
 
 
 class VideoXL2:
@@ -68,6 +67,7 @@ class VideoXL2:
         self.connector = connector
         self.language = language
         self.settings = settings or GenerationSettings()
+        self._encoder = FrameEncoder(tower, connector)
 
     @classmethod
     def from_pretrained(
@@ -90,11 +90,11 @@ class VideoXL2:
             CheckpointError: files are missing, damaged, pickled or of another model; tensors are
                 missing, of another shape or type. All are named at once.
         """
-        folder = _folder(source)
+        folder = local_folder(source)
         where = _device(device)
         config = published.read_config(folder)
         tokenizer = load_tokenizer(folder)
-        settings = _settings(folder)
+        settings = published.read_generation(folder)
         modules = load_modules(
             folder,
             config,
@@ -111,15 +111,11 @@ class VideoXL2:
 
     @property
     def device(self) -> torch.device:
-        return self._weight.device
+        return self._encoder.device
 
     @property
     def dtype(self) -> torch.dtype:
-        return self._weight.dtype
-
-    @property
-    def _weight(self) -> Tensor:
-        return self.tower.vision_model.embeddings.patch_embedding.weight
+        return self._encoder.dtype
 
     # Frames to rows
 
@@ -143,55 +139,17 @@ class VideoXL2:
         return torch.stack([group.rows for group in groups if group.rows is not None])
 
     def encode_stream(
-        self, frames: Iterable[tuple[Picture, float]], *, batch_frames: int = BATCH_FRAMES
+        self, frames: Iterable[TimedFrame], *, batch_frames: int = BATCH_FRAMES
     ) -> Iterator[TokenGroup]:
         """Yield groups of (frame [H, W, 3] RGB uint8, time in seconds) as frames come.
 
-        A batch of pixels is alive at a time; frames may differ in size. On CUDA a batch's groups
-        are given once the next batch has been sent, so that the device does not wait for frames.
+        A batch of pixels is alive at a time; frames may differ in size.
 
         Raises:
             SettingError: as `encode`.
         """
-        if batch_frames < FRAMES_PER_GROUP:
-            raise SettingError(f"batch_frames is {batch_frames}; it must be 4 or more")
-        size = batch_frames // FRAMES_PER_GROUP * FRAMES_PER_GROUP
-        ahead = 1 if self.device.type == "cuda" else 0
-        sent: deque[tuple[Tensor, list[float]]] = deque()
-        done = 0
-        for rows, times_s in self._sent(batches(frames, size)):
-            sent.append((rows, times_s))
-            if len(sent) > ahead:
-                done += yield from self._groups(*sent.popleft(), done)
-        if not sent and not done:
-            raise SettingError("no frames: give one or more")
-        while sent:
-            done += yield from self._groups(*sent.popleft(), done)
-
-    def _sent(self, source: Iterator[Batch]) -> Iterator[tuple[Tensor, list[float]]]:
-        """Yield rows [G, 144, hidden] and group times of batches, perhaps still being computed."""
-        upload = Uploader(self.device)
-        for batch in source:
-            rows = self._rows(upload.runs(batch.frames))
-            times_s = batch.times_s[::FRAMES_PER_GROUP]
-            del batch
-            yield rows, times_s
-
-    @torch.no_grad()
-    def _rows(self, runs: Iterator[Tensor]) -> Tensor:
-        size = self.config.vision.image_size
-        frames = torch.cat([pixels.resize(images, size) for images in runs])  # [T, 3, S, S]
-        rows: Tensor = self.connector(self.tower(pixels.normalise(frames, self.dtype)))
-        return rows
-
-    def _groups(
-        self, rows: Tensor, times_s: Sequence[float], first: int
-    ) -> Generator[TokenGroup, None, int]:
-        for index, finite in enumerate(rows.isfinite().flatten(1).all(1).tolist()):
-            if not finite:
-                raise _not_finite(first + index, self.dtype)
-            yield self.group(times_s[index], rows[index])
-        return len(rows)
+        for each in self._encoder.stream(frames, batch_frames):
+            yield self.group(each.time_s, each.rows)
 
     def group(self, time_s: float, rows: Tensor) -> TokenGroup:
         """Return a group of rows [n, hidden] at a time in seconds."""
@@ -238,7 +196,7 @@ class VideoXL2:
         # Looked at once and last: every look would make the device wait.
         bad = [index for index, each in enumerate(finite) if not each]
         if bad:
-            raise _not_finite(bad[0], self.dtype)
+            raise not_finite(bad[0], self.dtype)
         self._tell_long(run.kv.num_tokens)
         return run.kv
 
@@ -270,7 +228,7 @@ class VideoXL2:
         self,
         kv: VideoKV,
         question: str,
-        dense: Collection[int] | None = None,
+        dense: Collection[int] | Relevance | None = None,
         *,
         settings: GenerationSettings | None = None,
         chunk_groups: int = 4,
@@ -278,19 +236,23 @@ class VideoXL2:
         keep_ends: bool = True,
         history: Iterable[tuple[str, str]] = (),
     ) -> Iterator[str]:
-        """Yield the answer's text as it comes; `dense` None keeps every chunk whole.
+        """Yield the answer's text as it comes.
 
-        The other settings are those of `VideoKV.assemble`. Positions beyond the model's native
-        range are told in the log and run.
+        `dense` names the chunks that stay whole, or how to choose them; None keeps every chunk
+        whole. The other settings are those of `VideoKV.assemble`. Positions beyond the model's
+        native range are told in the log and run.
 
         Raises:
             UnknownChunkError, AbsentGroupsError: see `VideoKV.assemble`.
         """
         settings = settings or self.settings
         ids = self.question_ids(question, history)
-        chunks = range(math.ceil(kv.num_groups / max(chunk_groups, 1)))
+        if chunk_groups < 1:
+            raise SettingError(f"chunk_groups is {chunk_groups}; it must be 1 or more")
+        if dense is None or isinstance(dense, Relevance):
+            dense = self._chosen(kv, question, dense or Relevance("all"), chunk_groups, keep_ends)
         cache = kv.assemble(
-            chunks if dense is None else dense,
+            dense,
             room=len(ids) + settings.max_new_tokens,
             chunk_groups=chunk_groups,
             sparse=sparse,
@@ -299,11 +261,28 @@ class VideoXL2:
         self._tell_long(cache.length + len(ids) + settings.max_new_tokens)
         yield from self.language.answer(cache, ids, settings)
 
+    def _chosen(
+        self,
+        kv: VideoKV,
+        question: str,
+        relevance: Relevance,
+        chunk_groups: int,
+        keep_ends: bool,
+    ) -> set[int]:
+        return dense_chunks_for(
+            relevance,
+            kv,
+            chunk_groups=chunk_groups,
+            keep_ends=keep_ends,
+            decoder=self.language.decoder,
+            question=self.language.encode(seconds_for_clock_times(_question(question))),
+        )
+
     def ask(
         self,
         kv: VideoKV,
         question: str,
-        dense: Collection[int] | None = None,
+        dense: Collection[int] | Relevance | None = None,
         *,
         settings: GenerationSettings | None = None,
         chunk_groups: int = 4,
@@ -336,34 +315,12 @@ class VideoXL2:
         modules = VideoModules(self.tower, self.connector, self.language.decoder.model)
         tensors = modules.tensors()
         checkpoint.write(folder, tensors, checkpoint.shards_of(tensors, max_shard_bytes))
-        generation = {
-            "eos_token_id": list(self.language.stop_ids),
-            "repetition_penalty": self.settings.repetition_penalty,
-        }
+        generation = published.generation_fields(self.settings, self.language.stop_ids)
         fields = published.config_fields(self.config, str(self.dtype).removeprefix("torch."))
         for name, value in (("config", fields), ("generation_config", generation)):
             text = json.dumps(value, indent=1)
             (folder / f"{name}.json").write_text(text + "\n", encoding="utf-8")
         self.language.tokenizer.save(str(folder / "tokenizer.json"))
-
-
-def _folder(source: str | Path) -> Path:
-    """Return the folder itself, or that of a hub id, downloaded without code or pickles."""
-    folder = Path(source)
-    if folder.exists() or isinstance(source, Path) or str(source).count("/") != 1:
-        if not folder.is_dir():
-            raise CheckpointError(f"{source}: no folder of a checkpoint, nor a hub id (owner/name)")
-        return folder
-    # Imported here: only a hub id needs it.
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(snapshot_download(source, allow_patterns=HUB_FILES))
-    except Exception as error:  # network, account, cache: many kinds
-        raise CheckpointError(
-            f"{source}: no such folder, and the hub did not give it: {error}; give the folder of a"
-            " checkpoint on this disk"
-        ) from error
 
 
 def _device(device: str | torch.device) -> torch.device:
@@ -372,33 +329,9 @@ def _device(device: str | torch.device) -> torch.device:
     return torch.device(device)
 
 
-def _settings(folder: Path) -> GenerationSettings:
-    """Return the defaults of generation_config.json: its penalty and its end tokens.
-
-    Answers are greedy whatever it says of sampling, as in the reference's evaluation.
-    """
-    path = folder / "generation_config.json"
-    raw = checkpoint.read_json(path) if path.is_file() else {}
-    ends = raw.get("eos_token_id") or []
-    try:
-        return GenerationSettings(
-            repetition_penalty=float(raw.get("repetition_penalty") or 1.0),
-            stop_ids=tuple(int(each) for each in (ends if isinstance(ends, list) else [ends])),
-        )
-    except (SettingError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{path}: {error}") from error
-
-
 def _check_pictures(images: Pictures) -> None:
     if len(images.shape) != 4:
         raise SettingError(f"frames of shape {list(images.shape)}; [T, H, W, 3] is needed")
-
-
-def _not_finite(group: int, dtype: torch.dtype) -> SettingError:
-    return SettingError(
-        f"group {group} (frames {4 * group} to {4 * group + 3}) gave rows that are no finite"
-        f" numbers in {dtype}; load with dtype=torch.bfloat16 or float32, or check the weights"
-    )
 
 
 def _question(text: str) -> str:
