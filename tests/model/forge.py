@@ -28,7 +28,9 @@ def write(folder: Path, name: str, made: Made) -> None:
     facts, arrays = made
     (folder / f"{name}.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
     if arrays:
-        save_file({k: v.contiguous() for k, v in arrays.items()}, folder / f"{name}.safetensors")
+        save_file(
+            {k: v.clone().contiguous() for k, v in arrays.items()}, folder / f"{name}.safetensors"
+        )
 
 
 def listed(facts: dict[str, Any], arrays: dict[str, Tensor]) -> Made:
@@ -79,11 +81,17 @@ class Forge:
         return listed(facts, arrays)
 
     def connector_case(
-        self, frames: int, features_name: str, *, video: bool, stages: bool = False
+        self,
+        frames: int,
+        features_name: str,
+        *,
+        video: bool,
+        stages: bool = False,
+        scale: float = 0.75,
     ) -> Made:
         vision, hidden = self.config["vision"], self.config["language_model"]["hidden_size"]
         shape = (frames, (vision["image_size"] // vision["patch_size"]) ** 2, vision["hidden_size"])
-        features = torch.from_numpy(naive.draw(self.salt, features_name, shape)) * 0.75
+        features = torch.from_numpy(naive.draw(self.salt, features_name, shape)) * scale
         made = naive.connect(self.salt, features, hidden, video)
         arrays = {
             "tokens": made.tokens,
@@ -101,7 +109,7 @@ class Forge:
             "features_name": features_name,
             "stages": stages,
             "features_shape": list(shape),
-            "features_scale": 0.75,
+            "features_scale": scale,
             "dts_input_shape": list(made.groups.shape),
         }
         return listed(facts, arrays)
@@ -138,14 +146,18 @@ class Forge:
         return listed({**facts, **steps}, {"inputs_embeds": rows, "final_hidden": hidden, **arrays})
 
     def chunk_case(
-        self, times: Sequence[float], pixels_name: str, block: int, lookback: int
+        self,
+        times: Sequence[float],
+        pixels_name: str,
+        block: int,
+        lookback: int,
     ) -> Made:
         facts, rows = self._assembled(times, pixels_name)
         mask = self._mask(facts, block, lookback)
         hidden, cache = self.language.run(rows, mask)
         steps, arrays, lengths = self._answered(hidden, cache)
         facts |= {"block_size": block, "prev_blocks": lookback, **steps}
-        facts |= {"ratio": float(mask.sum() / naive.causal(len(rows)).sum())}
+        facts |= {"ratio": int(mask.sum()) / (len(rows) * (len(rows) + 1) // 2)}
         facts |= {"kv_len_per_step": [self._per_layer(each) for each in lengths]}
         arrays |= {"inputs_embeds": rows, "final_hidden": hidden, "mask_packed": packed(mask)}
         return listed(facts, arrays)

@@ -180,7 +180,8 @@ def tower(w: Weights, v: dict[str, Any], pixels: Tensor) -> Tensor:
 
 
 def _tower_frame(w: Weights, v: dict[str, Any], pixels: Tensor) -> Tensor:
-    x, width, heads, eps = patches(w, v, pixels), v["hidden_size"], v["num_attention_heads"], 1e-6
+    x, width, heads = patches(w, v, pixels), v["hidden_size"], v["num_attention_heads"]
+    eps = v["layer_norm_eps"]
     for index in range(v["num_hidden_layers"] - 1):
         name = f"encoder.layers.{index}."
         normed = layer_norm(x, w, f"{name}layer_norm1", eps)

@@ -58,7 +58,7 @@ def test_case(golden: Golden, name: str) -> None:
     assert line.difference <= line.tolerance
 
 
-@pytest.mark.parametrize("name", ["b_video8", "e_pure9", "g_sel1", "g_sel5_none"])
+@pytest.mark.parametrize("name", ["b_video8", "e_pure9", "g_sel1", "g_sel3_odd_chunk"])
 def test_every_array_is_compared_and_every_case_starts_from_pixels(
     golden: Golden, name: str
 ) -> None:
