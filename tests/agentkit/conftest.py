@@ -95,3 +95,24 @@ def long_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def word_embedder() -> WordEmbedder:
     return WordEmbedder()
+
+
+@pytest.fixture(scope="session")
+def asked_stores(
+    tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, tiny_videoxl2: Path, long_clip: Path
+) -> dict[str, Path]:
+    """Stores that hold `long_clip`, to be asked only: of each encoder, and of pictures alone."""
+    folder = tmp_path_factory.mktemp("asked-stores")
+    made = {
+        "notes": {"encoder": "notes"},
+        "videoxl2": {"encoder": "videoxl2"},
+        "pictures": {"encoder": "videoxl2", "notes": {"instruments": ()}},
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AGENTKIT_HOME", str(folder / "home"))
+        patch.setattr("agentkit.engine.Engine.embedder", WordEmbedder())
+        for name, settings in made.items():
+            both = {**settings, "videoxl2_path": tiny_videoxl2}
+            with Session.open(tiny_settings(folder / name, tiny_model, **both)) as session:
+                session.ingest(long_clip)
+    return {name: folder / name for name in made}

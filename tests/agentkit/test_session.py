@@ -1,5 +1,6 @@
 """A session from file to answer on tiny parts: what is kept, what is done again, what survives."""
 
+import json
 import os
 import signal
 import subprocess
@@ -20,7 +21,7 @@ OpenSession = Callable[..., Session]
 
 # An ingest in a process of its own, so that a fault point of the store may kill it.
 INGEST = """
-import importlib.util, sys
+import importlib.util, json, sys
 from pathlib import Path
 spec = importlib.util.spec_from_file_location("parts", sys.argv[1])
 parts = importlib.util.module_from_spec(spec)
@@ -28,7 +29,8 @@ spec.loader.exec_module(parts)
 from agentkit import Session
 from agentkit.engine import Engine
 Engine.embedder = parts.WordEmbedder()
-with Session.open(parts.tiny_settings(Path(sys.argv[2]), Path(sys.argv[3]))) as session:
+settings = parts.tiny_settings(Path(sys.argv[2]), Path(sys.argv[3]), **json.loads(sys.argv[5]))
+with Session.open(settings) as session:
     session.ingest(sys.argv[4])
 """
 
@@ -109,19 +111,27 @@ def test_every_context_answers_with_citations_inside_the_video(
     assert len(answer.coverage.dense_chunks) == expected
 
 
+@pytest.mark.parametrize("encoder", ["notes", "videoxl2"])
 def test_killed_ingest_goes_on_and_gives_the_same_store(
-    open_session: OpenSession, long_clip: Path, tiny_model: Path, tmp_path: Path
+    open_session: OpenSession,
+    long_clip: Path,
+    tiny_model: Path,
+    tiny_videoxl2: Path,
+    tmp_path: Path,
+    encoder: str,
 ) -> None:
     """After SIGKILL at the third chunk's commit: equal notes and tokens, KV within 1e-5."""
     store = tmp_path / "killed"
+    exact = {"encoder": encoder, "prefill": {"kv_dtype": "float32"}}
+    settings = json.dumps({**exact, "videoxl2_path": str(tiny_videoxl2)})
     command = [sys.executable, "-c", INGEST, str(Path(__file__).parent / "conftest.py")]
-    command += [str(store), str(tiny_model), str(long_clip)]
+    command += [str(store), str(tiny_model), str(long_clip), settings]
     environment = {**os.environ, "AGENTKIT_HOME": str(tmp_path / "home")}
     fault = {"AGENTKIT_STORE_FAULT": "chunk.commit:3"}
     killed = subprocess.run(command, env=environment | fault, check=False, capture_output=True)
     assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
     events: list[IngestEvent] = []
-    resumed, whole = open_session(store), open_session(tmp_path / "whole")
+    resumed, whole = open_session(store, **exact), open_session(tmp_path / "whole", **exact)
     assert 0 < resumed.videos()[0].chunks < 5
     video = resumed.ingest(long_clip, on_event=events.append)
     assert events[0].event == "start"
