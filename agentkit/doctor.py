@@ -56,6 +56,7 @@ def checks(settings: Settings) -> list[Check]:
         *_plugins(settings),
         _disk("disk of the store", _folder_of(settings)),
         _disk("disk of the models", models_dir()),
+        *_memory(settings),
     ]
 
 
@@ -214,3 +215,19 @@ def _disk(label: str, folder: Path) -> Check:
     enough = free >= LEAST_FREE_BYTES
     remedy = "" if enough else "make room, or point AGENTKIT_HOME elsewhere"
     return Check(label, enough, f"{free / 2**30:.1f} GiB free", remedy)
+
+
+def _memory(settings: Settings) -> Iterator[Check]:
+    """Say what videos the videoxl2 encoder takes on a GPU, by its memory; and on the one here."""
+    try:
+        import torch
+
+        from videoxl2_model import memory
+    except (ImportError, OSError):
+        return  # the check of torch says so
+    cards = {f"{card} GB": card * memory.GB for card in memory.CARDS_GB}
+    if gpu_name(settings):
+        here = torch.device("cuda" if settings.device == "auto" else settings.device)
+        cards["this GPU"] = torch.cuda.get_device_properties(here).total_memory
+    for card, device_bytes in cards.items():
+        yield Check(f"videoxl2 on {card}", None, memory.told(device_bytes))

@@ -37,6 +37,13 @@ KVKind = Literal["model", "int8"]
 GB = 10**9
 HALF = torch.bfloat16
 CARDS_GB = (8, 24, 48, 80, 141)
+KINDS: tuple[tuple[WeightKind, KVKind], ...] = (
+    ("model", "model"),
+    ("model", "int8"),
+    ("int8", "int8"),
+    ("int4", "int8"),
+)
+USUAL_FRAMES = 1_000
 FRAMES = (256, 1_000, 2_048, 10_000)
 # The device's own context, library workspaces and what the allocator rounds up. Not measured.
 ALLOWANCE_BYTES = 800_000_000
@@ -53,9 +60,13 @@ class Setting:
     embedding_on_cpu: bool = False
     batch_frames: int = 32
 
-    def __str__(self) -> str:
+    @property
+    def kinds(self) -> str:
         named = {"model": "16-bit", "int8": "int8", "int4": "int4"}
-        parts = [f"{named[self.weights]} weights", f"{named[self.kv]} KV"]
+        return f"{named[self.weights]} weights and {named[self.kv]} KV"
+
+    def __str__(self) -> str:
+        parts = [self.kinds]
         parts += ["offloaded after prefill"] if self.offload else []
         parts += ["embedding on the CPU"] if self.embedding_on_cpu else []
         return ", ".join([*parts, f"{self.batch_frames} frames at a time"])
@@ -191,13 +202,7 @@ def plan_memory(
 
 def settings() -> Iterator[Setting]:
     """Yield settings, best first: by what answers lose, then by speed."""
-    kinds: tuple[tuple[WeightKind, KVKind], ...] = (
-        ("model", "model"),
-        ("model", "int8"),
-        ("int8", "int8"),
-        ("int4", "int8"),
-    )
-    for weights, kv in kinds:
+    for weights, kv in KINDS:
         yield Setting(weights, kv)
         yield Setting(weights, kv, offload=True)
         for batch_frames in (32, 16, 8, 4):
@@ -220,6 +225,18 @@ def table(
     """Return for each card, in GB, the plan of each number of frames."""
     config = config or full_size()
     return {card: [plan_memory(each, card * GB, config) for each in frames] for card in cards_gb}
+
+
+def told(device_bytes: int, config: VideoXL2Config | None = None) -> str:
+    """Return in words what a device takes: 1000 frames, and how many at most by the kinds."""
+    config = config or full_size()
+    most = [plan_memory(MOST_FRAMES, device_bytes, config, weights=w, kv=k) for w, k in KINDS]
+    words = [f"{plan.max_frames} with {plan.setting.kinds}" for plan in most if plan.max_frames]
+    if not words:
+        return "too small, whatever the setting"
+    usual = plan_memory(USUAL_FRAMES, device_bytes, config)
+    takes = f"{USUAL_FRAMES} frames take {usual.peak_bytes / GB:.1f} GB ({usual.setting.kinds}); "
+    return (takes if usual.fits else "") + f"frames at most: {', '.join(words)}"
 
 
 def _peak(config: VideoXL2Config, setting: Setting, workload: Workload) -> int:

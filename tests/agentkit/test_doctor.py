@@ -1,6 +1,7 @@
 """Which encoder runs and why, and what `doctor` finds in a bare and in a broken place."""
 
 import json
+import re
 from pathlib import Path
 from typing import get_args
 
@@ -118,6 +119,20 @@ def test_a_store_that_cannot_be_opened_shows_no_password(tmp_path: Path) -> None
     assert url.ok is False
     assert "//***@here/videos" in url.detail
     assert "secret" not in url.detail
+
+
+def test_every_size_of_card_is_told_what_it_takes() -> None:
+    bare = found(quick())
+    cards = {name: check for name, check in bare.items() if name.startswith("videoxl2 on ")}
+    assert list(cards) == [f"videoxl2 on {size} GB" for size in (8, 24, 48, 80, 141)]
+    told = {name.split()[2]: check.detail for name, check in cards.items()}
+    assert told["24"].startswith("1000 frames take 20.")
+    assert "GB (16-bit weights and 16-bit KV); frames at most: " in told["24"]
+    assert "1000 frames take" not in told["8"]
+    most = {size: [int(n) for n in re.findall(r"(\d+) with", each)] for size, each in told.items()}
+    assert [len(each) for each in most.values()] == [1, 4, 4, 4, 4]
+    assert all(each == sorted(each) for each in most.values())
+    assert most["24"][2] > 10_000  # int8 weights and int8 KV
 
 
 def test_unknown_names_in_the_settings_are_found() -> None:

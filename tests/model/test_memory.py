@@ -263,3 +263,12 @@ def test_the_table_has_every_card_and_length():
         8: [256, 1_000],
         24: [256, 1_000],
     }
+
+
+def test_a_device_is_told_in_words():
+    words = memory.told(24 * GB)
+    assert words.startswith("1000 frames take ")
+    for weights, kv in memory.KINDS:
+        plan = plan_memory(1 << 20, 24 * GB, weights=weights, kv=kv)
+        assert f"{plan.max_frames} with {plan.setting.kinds}" in words
+    assert memory.told(GB) == "too small, whatever the setting"
