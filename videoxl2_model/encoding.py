@@ -52,7 +52,7 @@ class FrameEncoder:
         if batch_frames < FRAMES_PER_GROUP:
             raise SettingError(f"batch_frames is {batch_frames}; it must be 4 or more")
         whole = batch_frames // FRAMES_PER_GROUP * FRAMES_PER_GROUP
-        ahead = 1 if self.device.type == "cuda" else 0
+        ahead = batches_ahead(self.device)
         waiting: deque[tuple[int, Tensor, list[float]]] = deque()
         done = 0
         for rows, times_s in self._sent(batches(frames, whole)):
@@ -87,6 +87,11 @@ class FrameEncoder:
             if not is_finite:
                 raise not_finite(first + index, self.dtype)
             yield EncodedGroup(time_s, rows[index])
+
+
+def batches_ahead(device: torch.device) -> int:
+    """Return how many batches are sent before one is looked at."""
+    return 1 if device.type == "cuda" else 0
 
 
 def not_finite(group: int, dtype: torch.dtype) -> SettingError:

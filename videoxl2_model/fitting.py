@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -138,8 +139,12 @@ def stream(
         for key, tensor in checkpoint.read(keys):
             home = "cpu" if embedding_on_cpu and key == EMBEDDING else device
             slot, tensor = places[key], tensor.to(home, dtype)
-            owner = slot.owner
-            if weights != "model" and key.startswith(LAYERS) and isinstance(owner, nn.Linear):
-                slot.replace_owner(pack(tensor, owner.bias, weights))
+            linear = slot.owner
+            if weights != "model" and only_matrices and _is_packed(linear, key):
+                slot.replace_owner(pack(tensor, linear.bias, weights))
             else:
                 slot.put(tensor)
+
+
+def _is_packed(owner: nn.Module, key: str) -> TypeGuard[nn.Linear]:
+    return key.startswith(LAYERS) and isinstance(owner, nn.Linear)

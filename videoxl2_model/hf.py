@@ -116,6 +116,8 @@ class VideoXL2ForCausalLM:
         known(others, WITHOUT_EFFECT, "argument")
         if quantization_config is not None:
             raise SettingError("quantization_config is not read; weights='int8' or 'int4' packs")
+        if not isinstance(device_map, str | torch.device | None):
+            raise SettingError(f"device_map is {device_map}; name one device, such as 'cuda'")
         model = VideoXL2.from_pretrained(
             source,
             dtype=_dtype(dtype if dtype is not None else torch_dtype),

@@ -56,6 +56,8 @@ class Processor:
         videos = [part for _, parts in turns for part in parts if part["type"] == "video"]
         if len(videos) != 1:
             raise SettingError(f"{len(videos)} videos in the messages; one is needed")
+        if not any(part is videos[0] for part in turns[0][1]):
+            raise SettingError("the video belongs to the first question")
         texts = [_text(parts) for _, parts in turns]
         earlier = tuple(zip(texts[:-1:2], texts[1:-1:2], strict=True))
         frames = self.frames(videos[0]["video"], videos[0].get("times_s"))

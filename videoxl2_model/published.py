@@ -4,11 +4,14 @@ Source: the public reference's modules and training scripts. The published confi
 not at hand, so what was inferred is held against the file that is loaded.
 """
 
+import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from videoxl2_model.checkpoint import read_json, some
 from videoxl2_model.config import GenerationSettings, VideoXL2Config, VisionConfig
@@ -166,10 +169,19 @@ def read_generation(folder: Path) -> GenerationSettings:
         raise CheckpointError(f"{path}: {error}") from error
 
 
-def generation_fields(settings: GenerationSettings, stop_ids: Sequence[int]) -> dict[str, Any]:
-    """Return the fields of a generation_config.json."""
+def write_settings(
+    folder: Path,
+    config: VideoXL2Config,
+    dtype: torch.dtype,
+    settings: GenerationSettings,
+    stop_ids: Sequence[int],
+) -> None:
+    """Write config.json and generation_config.json."""
     penalty = settings.repetition_penalty
-    return {"do_sample": False, "eos_token_id": list(stop_ids), "repetition_penalty": penalty}
+    told = {"do_sample": False, "eos_token_id": list(stop_ids), "repetition_penalty": penalty}
+    fields = config_fields(config, str(dtype).removeprefix("torch."))
+    for name, value in (("config.json", fields), ("generation_config.json", told)):
+        (folder / name).write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
 
 
 def is_unused(key: str, config: VideoXL2Config) -> bool:

@@ -12,9 +12,9 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from torch import Tensor
 
 from videoxl2_model.checkpoint import write
-from videoxl2_model.config import VideoXL2Config, VisionConfig
+from videoxl2_model.config import GenerationSettings, VideoXL2Config, VisionConfig
 from videoxl2_model.decoder import Decoder
-from videoxl2_model.published import LANGUAGE_MODEL, TOWER, config_fields
+from videoxl2_model.published import LANGUAGE_MODEL, TOWER, write_settings
 from videoxl2_model.weights import VideoModules, empty_model, load_decoder
 
 SPECIALS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|vision_pad|>")
@@ -130,15 +130,16 @@ def write_tiny_videoxl2(
     config = tiny_videoxl2_config(**changes)
     shapes = {key: slot.shape for key, slot in VideoModules.empty(config).slots().items()}
     width, hidden = config.vision.hidden_size, config.hidden_size
+    unused: dict[str, tuple[int, ...]] = {}
     if post_layernorm:
-        shapes |= {f"{TOWER}vision_model.post_layernorm.{x}": (width,) for x in ("weight", "bias")}
+        unused |= {f"{TOWER}vision_model.post_layernorm.{x}": (width,) for x in ("weight", "bias")}
     if text_mlp:
-        shapes |= {"model.text_mlp.0.weight": (hidden, hidden), "model.text_mlp.0.bias": (hidden,)}
-    tensors = {key: value.to(dtype) for key, value in drawn(shapes, seed).items()}
+        unused |= {"model.text_mlp.0.weight": (hidden, hidden), "model.text_mlp.0.bias": (hidden,)}
+    # Drawn apart, so that what is used is the same with them and without.
+    both = {**drawn(shapes, seed), **drawn(unused, seed)}
+    tensors = {key: value.to(dtype) for key, value in both.items()}
     write(folder, tensors, [list(tensors)[first::shards] for first in range(shards)])
-    fields = config_fields(config, str(dtype).removeprefix("torch."))
-    (folder / "config.json").write_text(json.dumps(fields, indent=1), encoding="utf-8")
-    generation = {"eos_token_id": [258, 256], "repetition_penalty": 1.05, "do_sample": True}
-    (folder / "generation_config.json").write_text(json.dumps(generation), encoding="utf-8")
+    stop_ids = [256 + SPECIALS.index(word) for word in ("<|im_end|>", "<|endoftext|>")]
+    write_settings(folder, config, dtype, GenerationSettings(repetition_penalty=1.05), stop_ids)
     tiny_tokenizer().save(str(folder / "tokenizer.json"))
     return folder

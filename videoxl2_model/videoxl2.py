@@ -5,7 +5,6 @@ kv = model.prefill(model.encode_stream(frames))
 print(model.ask(kv, "What happens?", dense=[3, 4]))
 """
 
-import json
 import logging
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -32,12 +31,7 @@ from videoxl2_model.hub import local_folder
 from videoxl2_model.kv_cache import VideoKV
 from videoxl2_model.model import LanguageModel
 from videoxl2_model.prefill import Prefill, TokenGroup
-from videoxl2_model.prompting import (
-    SYSTEM_TEXT,
-    VIDEO_MARKER,
-    seconds_for_clock_times,
-    time_text,
-)
+from videoxl2_model.prompting import SYSTEM_TEXT, VIDEO_MARKER, seconds_for_clock_times, time_text
 from videoxl2_model.relevance import dense_chunks_for
 from videoxl2_model.tokenizing import load_tokenizer
 from videoxl2_model.vision import VisionTower
@@ -220,9 +214,8 @@ class VideoXL2:
         Raises:
             SettingError: a question places the video elsewhere than before itself.
         """
-        turns = [(_question(question), answer) for question, answer in history]
-        spoken = [(seconds_for_clock_times(a), seconds_for_clock_times(b)) for a, b in turns]
-        return self.language.question_ids(seconds_for_clock_times(_question(text)), spoken)
+        turns = [(_spoken(question), _spoken(answer)) for question, answer in history]
+        return self.language.question_ids(_spoken(text), turns)
 
     def stream(
         self,
@@ -250,7 +243,14 @@ class VideoXL2:
         if chunk_groups < 1:
             raise SettingError(f"chunk_groups is {chunk_groups}; it must be 1 or more")
         if dense is None or isinstance(dense, Relevance):
-            dense = self._chosen(kv, question, dense or Relevance("all"), chunk_groups, keep_ends)
+            dense = dense_chunks_for(
+                dense or Relevance("all"),
+                kv,
+                chunk_groups=chunk_groups,
+                keep_ends=keep_ends,
+                decoder=self.language.decoder,
+                question=self.language.encode(_spoken(question)),
+            )
         cache = kv.assemble(
             dense,
             room=len(ids) + settings.max_new_tokens,
@@ -260,23 +260,6 @@ class VideoXL2:
         )
         self._tell_long(cache.length + len(ids) + settings.max_new_tokens)
         yield from self.language.answer(cache, ids, settings)
-
-    def _chosen(
-        self,
-        kv: VideoKV,
-        question: str,
-        relevance: Relevance,
-        chunk_groups: int,
-        keep_ends: bool,
-    ) -> set[int]:
-        return dense_chunks_for(
-            relevance,
-            kv,
-            chunk_groups=chunk_groups,
-            keep_ends=keep_ends,
-            decoder=self.language.decoder,
-            question=self.language.encode(seconds_for_clock_times(_question(question))),
-        )
 
     def ask(
         self,
@@ -315,11 +298,8 @@ class VideoXL2:
         modules = VideoModules(self.tower, self.connector, self.language.decoder.model)
         tensors = modules.tensors()
         checkpoint.write(folder, tensors, checkpoint.shards_of(tensors, max_shard_bytes))
-        generation = published.generation_fields(self.settings, self.language.stop_ids)
-        fields = published.config_fields(self.config, str(self.dtype).removeprefix("torch."))
-        for name, value in (("config", fields), ("generation_config", generation)):
-            text = json.dumps(value, indent=1)
-            (folder / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+        stop_ids = self.language.stop_ids
+        published.write_settings(folder, self.config, self.dtype, self.settings, stop_ids)
         self.language.tokenizer.save(str(folder / "tokenizer.json"))
 
 
@@ -330,13 +310,14 @@ def _device(device: str | torch.device) -> torch.device:
 
 
 def _check_pictures(images: Pictures) -> None:
-    if len(images.shape) != 4:
-        raise SettingError(f"frames of shape {list(images.shape)}; [T, H, W, 3] is needed")
+    shape = getattr(images, "shape", None)
+    if shape is None or len(shape) != 4:
+        raise SettingError(f"frames of shape {shape}; one array [T, H, W, 3] is needed")
 
 
-def _question(text: str) -> str:
-    """Return a question without the video's place in front of it, which is where it stands."""
-    text = text.removeprefix(f"{VIDEO_MARKER}\n")
+def _spoken(text: str) -> str:
+    """Return a text with MM:SS in seconds, without the video's marker in front of it."""
+    text = seconds_for_clock_times(text).removeprefix(f"{VIDEO_MARKER}\n")
     if VIDEO_MARKER in text:
-        raise SettingError(f"{VIDEO_MARKER} inside a question; the video stands before it")
+        raise SettingError(f"{VIDEO_MARKER} inside a text; the video stands before the question")
     return text
