@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from videoxl2_model.cuda import move, upload
+
 PAGE_ROWS = 512
 PAGE_ROWS_CUDA = 8192  # a read costs a kernel a page and layer; 448 MiB at full size in 16 bit
 BLOCK_ROWS = 64  # rows of keys that share scales
@@ -150,11 +152,8 @@ class RowPages:
     def _place(self, page: int, parts: Sequence[range]) -> Place:
         if all(one.stop == other.start for one, other in pairwise(parts)):
             return Place(page, slice(parts[0].start, parts[-1].stop))
-        rows = torch.cat([torch.arange(each.start, each.stop) for each in parts])
-        blocks = rows // BLOCK_ROWS if self.dtype == torch.int8 else None
-        return Place(
-            page, rows.to(self.storage), None if blocks is None else blocks.to(self.storage)
-        )
+        rows = upload([row for part in parts for row in part], self.storage)
+        return Place(page, rows, rows // BLOCK_ROWS if self.dtype == torch.int8 else None)
 
     def read(self, layer: int, places: Sequence[Place]) -> tuple[Tensor, Tensor]:
         """Return one layer's keys and values at the places, each [H_kv, n, D]."""
@@ -202,7 +201,7 @@ class _FloatPage:
         target[..., 1, :, :, :].copy_(values)
 
     def read(self, layers: Layers, at: Place, device: torch.device, dtype: torch.dtype) -> Tensor:
-        return _select(self._both[layers], at.rows).to(device, dtype)
+        return move(_select(self._both[layers], at.rows), device).to(dtype)
 
     def move(self, device: torch.device) -> None:
         self._both = _moved(self._both, device)
@@ -243,8 +242,8 @@ class _Int8Page:
         all_scales[..., blocks, :] = scales.squeeze(-2)
 
     def read(self, layers: Layers, at: Place, device: torch.device, dtype: torch.dtype) -> Tensor:
-        steps = _select(self._both[layers], at.rows).to(device)
-        scales = _select(self._value_scales[layers], at.rows).to(device, dtype)
+        steps = move(_select(self._both[layers], at.rows), device)
+        scales = move(_select(self._value_scales[layers], at.rows), device).to(dtype)
         out = torch.empty(steps.shape, dtype=dtype, device=device)
         torch.mul(steps[..., 1, :, :, :], scales, out=out[..., 1, :, :, :])
         self._read_keys(layers, at, steps[..., 0, :, :, :], out[..., 0, :, :, :])
@@ -290,6 +289,6 @@ def _select(rows: Tensor, which: slice | Tensor) -> Tensor:
 
 
 def _moved(x: Tensor, device: torch.device) -> Tensor:
-    """Return x on a device; in pinned host memory if it comes from a GPU."""
+    """Return x on a device; in pinned host memory, if it comes from a GPU."""
     pinned = device.type == "cpu" and x.device.type == "cuda"
     return torch.empty(x.shape, dtype=x.dtype, device=device, pin_memory=pinned).copy_(x)
