@@ -60,7 +60,7 @@ class Prefill:
     """Runs a video's groups into a `VideoKV`.
 
     Give `kv` to go on after its groups; the settings must be those it was made with. A new one
-    holds `kv_dtype`, by default the decoder's type.
+    holds `kv_dtype` (int8 as well), by default the decoder's type.
     `observe(first position, hidden [n, hidden])` is called with every run's normed last states
     and costs the last layer's output, which is left out otherwise.
 
@@ -86,13 +86,20 @@ class Prefill:
         if kv is not None and kv.system_ids != tuple(system_ids):
             raise SettingError("the cache was made with another system text; prefill anew")
         self.kv = kv if kv is not None else self._start(system_ids, kv_dtype)
+        self.kv.resident()
         self._segment = self.kv.segments - 1
         self._layout = self._restore()
 
     def _start(self, system_ids: Sequence[int], dtype: torch.dtype | None) -> VideoKV:
         decoder = self._decoder
         dtype = dtype or decoder.dtype
-        kv = VideoKV(decoder.spec, system_ids, dtype=dtype, device=decoder.device)
+        kv = VideoKV(
+            decoder.spec,
+            system_ids,
+            dtype=dtype,
+            device=decoder.device,
+            compute_dtype=decoder.dtype,
+        )
         if system_ids:
             self._forward(kv, decoder.embed(system_ids), _Plan.of_system(len(system_ids)))
         return kv
