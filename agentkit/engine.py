@@ -21,7 +21,7 @@ from agentkit.instruments import Instruments, InstrumentSettings
 from agentkit.note_line import VERSION
 from agentkit.plugin_manager import Domain
 from agentkit.rules import VIDEOXL2, Rules, rules_of
-from agentkit.types import Encoder, SamplingPlan
+from agentkit.types import Encoder, SamplingPlan, VideoInfo
 
 if TYPE_CHECKING:
     import torch
@@ -166,6 +166,30 @@ class Engine:
 
         dtype: torch.dtype = getattr(torch, self.rules.kv_dtype)
         return dtype
+
+    def require_room(self, info: VideoInfo, num_frames: int) -> None:
+        """Make sure that a video of so many frames fits the GPU, where the model is on one.
+
+        Raises:
+            RoomError: it does not; the message says what would.
+        """
+        if not self._sees or self._device_bytes is None:
+            return
+        from agentkit.room import require
+
+        config = self.video_model.config
+        require(config, self.settings, self.rules, self._device_bytes, info, num_frames)
+
+    @property
+    def _device_bytes(self) -> int | None:
+        """What the model may take of the GPU it is on; None on a CPU."""
+        device = self.model.decoder.device
+        if device.type != "cuda":
+            return None
+        import torch
+
+        free, _ = torch.cuda.mem_get_info(device)
+        return free + torch.cuda.memory_reserved(device)
 
     @property
     def sampling_plan(self) -> SamplingPlan:

@@ -22,9 +22,31 @@ from videoxl2_model.prefill import Prefill, TokenGroup
 SYSTEM_PART = -1  # the index under which the store keeps the prompt's own KV
 
 
+class LastWhole:
+    """The KV that was read whole last, for the next question to the same video."""
+
+    def __init__(self) -> None:
+        self._key: tuple[str, int] | None = None
+        self._kv: VideoKV | None = None
+
+    def get(self, key: tuple[str, int], read: Callable[[], VideoKV]) -> VideoKV:
+        """Return the KV of `key`; another one is let go before this one is read."""
+        if self._kv is None or self._key != key:
+            self.forget()
+            self._kv = read()
+            self._key = key
+        return self._kv
+
+    def forget(self) -> None:
+        self._key = self._kv = None
+
+
 @dataclass(frozen=True, slots=True)
 class KVTier:
-    """How a session makes KV and where it keeps it; `making` names the weights."""
+    """How a session makes KV and where it keeps it; `making` names the weights.
+
+    `last`, if there is one, spares reading the same gigabytes for every question.
+    """
 
     store: Store
     model: LanguageModel
@@ -32,6 +54,7 @@ class KVTier:
     making: str
     dtype: torch.dtype
     system_prompt: Callable[[StoredVideo], str]
+    last: LastWhole | None = None
 
     @property
     def held_dtype(self) -> torch.dtype:
@@ -91,7 +114,11 @@ class StoredKV:
         Raises:
             DamagedChunkError: a stored part does not match its checksum.
         """
-        return self.read_chunks(self.tier.store.chunks(self.video_id), wanted)
+        chunks, last = self.tier.store.chunks(self.video_id), self.tier.last
+        if wanted is not None or last is None:
+            return self.read_chunks(chunks, wanted)
+        key = (self.fingerprint, len(chunks))
+        return last.get(key, lambda: self.read_chunks(chunks, None))
 
     def read_chunks(self, chunks: Sequence[Chunk], wanted: Collection[int] | None) -> VideoKV:
         """Return the KV of a run of chunks from the first on, read where `wanted` says so."""
@@ -141,6 +168,8 @@ class VideoPrefill:
     def __init__(self, stored: StoredKV) -> None:
         self._stored = stored
         self._store, self._model = stored.tier.store, stored.tier.model
+        if stored.tier.last is not None:
+            stored.tier.last.forget()
         self._saved = stored.leading()
         self._chunks = self._store.chunks(stored.video_id)
         kv = stored.read_chunks(self._chunks[: self._saved], None) if self._saved else None

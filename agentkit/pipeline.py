@@ -7,7 +7,7 @@ question and no terminal; tells its progress through events.
 import itertools
 import logging
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,6 +52,7 @@ class Pipeline:
     default_plan: SamplingPlan
     chunk_groups: int = 4
     allowed_roots: Sequence[Path] | None = None
+    require_room: Callable[[VideoInfo, int], None] = lambda info, frames: None
 
     def ingest(
         self, path: Path, plan: SamplingPlan | None = None, on_event: OnEvent | None = None
@@ -60,11 +61,13 @@ class Pipeline:
 
         Raises:
             VideoError: the file cannot be read as video; nothing of it is kept then.
+            RoomError: the video is too long for the device's memory; nothing is done then.
         """
         info = probe(path, allowed_roots=self.allowed_roots)
         plan = plan or self.domain.plan_sampling(info) or self.default_plan
         fingerprint = self.fingerprint(plan)
         times_s = plan_times(info, plan)  # may refuse the plan: before anything is removed
+        self.require_room(info, len(times_s))
         run = _Run(self, info, plan, times_s, fingerprint, on_event or (lambda event: None))
         with self.store.ingest_lock(info.video_id, run.wait):
             return run.skip() if self._ready(info.video_id, fingerprint) else run.work()

@@ -206,7 +206,7 @@ class Session:
 
     @cached_property
     def _kv(self) -> "KVTier":
-        from agentkit.kv_tier import KVTier
+        from agentkit.kv_tier import KVTier, LastWhole
 
         engine = self._engine
         return KVTier(
@@ -216,6 +216,7 @@ class Session:
             engine.weights_fingerprint,
             engine.kv_dtype,
             self._domain.system_prompt,
+            LastWhole() if engine.rules.sees_pictures else None,
         )
 
     @cached_property
@@ -250,4 +251,5 @@ class Session:
             default_plan=engine.sampling_plan,
             chunk_groups=CHUNK_GROUPS,
             allowed_roots=self._settings.allowed_roots,
+            require_room=engine.require_room,
         )

@@ -146,8 +146,9 @@ def _file_errors() -> tuple[type[Exception], ...]:
     """Return what may be wrong with one file while the next may be fine."""
     from agentkit.errors import PluginError, VideoError
     from agentkit_storage.errors import DamagedChunkError, RecordError, UnknownVideoError
+    from videoxl2_model.errors import RoomError
 
-    return (VideoError, PluginError, RecordError, UnknownVideoError, DamagedChunkError)
+    return (VideoError, PluginError, RecordError, UnknownVideoError, DamagedChunkError, RoomError)
 
 
 def _progress() -> "Progress":

@@ -8,16 +8,21 @@ import numpy as np
 import pytest
 import torch
 
-from agentkit import Session, Settings
+from agentkit import Session, Settings, room
 from agentkit.cli import main
+from agentkit.encoders import VideoXL2Encoder
+from agentkit.engine import Engine
 from agentkit.errors import OtherEncoderError, UsageError
+from agentkit.kv_tier import StoredKV
+from agentkit.rules import OF_ENCODER, Rules, rules_of
 from agentkit.testing import make_video
-from agentkit.types import SamplingPlan
+from agentkit.types import FrameBatch, SamplingPlan
 from agentkit.video import probe, sample
+from videoxl2_model import memory
 from videoxl2_model.config import TOKENS_PER_GROUP
-from videoxl2_model.errors import CheckpointError, UnknownChunkError
+from videoxl2_model.errors import CheckpointError, RoomError, UnknownChunkError
 from videoxl2_model.model import LanguageModel
-from videoxl2_model.testing import write_tiny_videoxl2
+from videoxl2_model.testing import write_tiny_checkpoint, write_tiny_videoxl2
 from videoxl2_model.videoxl2 import VideoXL2
 
 OpenSession = Callable[..., Session]
@@ -140,7 +145,58 @@ def test_rows_are_for_the_weights_that_made_them(
         open_session(store, encoder="videoxl2", videoxl2_path=other).ask("Is there a cut?")
 
 
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_what_is_set_wins_over_the_encoders_own(encoder: str) -> None:
+    own = OF_ENCODER[encoder]
+    assert rules_of(encoder, Settings.load(encoder=encoder)) == own
+    said = Settings.load(
+        ask={"sparse": "time_only", "keep_ends": True, "evidence_lines": False},
+        prefill={"max_segment_positions": 0, "kv_dtype": "int8"},
+    )
+    rest = {"beyond_native": own.beyond_native, "sees_pictures": own.sees_pictures}
+    assert rules_of(encoder, said) == Rules("time_only", True, False, 0, "int8", **rest)
+    assert rules_of(encoder, Settings.load(ask={"keep_ends": False})).keep_ends is False
+
+
 # What is stored
+
+
+class Rows:
+    """A video model that gives the same number everywhere, the number of the group added."""
+
+    def __init__(self, number: float) -> None:
+        self.number = number
+        self.seen: tuple[int, ...] = ()
+
+    def encode_rows(self, images: np.ndarray) -> torch.Tensor:
+        self.seen = images.shape
+        groups = -(-len(images) // 4)
+        return self.number + torch.arange(groups).float()[:, None, None].expand(groups, 144, 6)
+
+
+def frames_of(index: int, count: int) -> FrameBatch:
+    images = np.zeros((count, 8, 8, 3), np.uint8)
+    return FrameBatch(index, images, 4.0 * index + np.arange(count), 4.0 * index + count)
+
+
+@pytest.mark.parametrize(("number", "kept"), [(0.5, np.float16), (1e6, np.float32)])
+def test_a_chunk_is_encoded_at_once_and_kept_in_16_bits_where_they_hold(
+    number: float, kept: type
+) -> None:
+    model = Rows(number)
+    encoder = VideoXL2Encoder(model, "f")
+    groups = encoder.encode([frames_of(6, 4), frames_of(7, 4), frames_of(8, 2)], [[], [], []])
+    assert model.seen == (10, 8, 8, 3)
+    assert [group.time_text for group in groups] == ["Time 24.0s:", "Time 28.0s:", "Time 32.0s:"]
+    assert [(group.start_s, group.end_s) for group in groups] == [(24, 28), (28, 32), (32, 34)]
+    for index, group in enumerate(groups):
+        assert group.rows is not None
+        assert (group.rows.dtype, group.rows.shape) == (kept, (144, 6))
+        assert (group.rows == number + index).all()
+    np.testing.assert_allclose(encoder.pooled(groups), np.full(6, 6**-0.5), rtol=1e-6)
+    for sizes in ((4, 2, 4), (5,)):
+        with pytest.raises(UsageError, match="groups of 4 frames"):
+            encoder.encode([frames_of(i, n) for i, n in enumerate(sizes)], [[]] * len(sizes))
 
 
 def test_the_stored_kv_is_that_of_the_model_alone(
@@ -368,7 +424,74 @@ def test_the_video_model_reads_times_in_seconds(
     assert turns == [("At 10 seconds?", "A cut.")]
 
 
+def test_the_next_question_reads_no_cache_again(
+    open_session: OpenSession, asked_stores: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = open_session(asked_stores["videoxl2"], encoder="videoxl2")
+    first = session.ask("Is there a cut?")
+    read: list[int] = []
+    real = StoredKV._part
+    monkeypatch.setattr(StoredKV, "_part", lambda self, i: read.append(i) or real(self, i))
+    assert session.ask("Is there a cut?").text == first.text
+    assert read == []
+    session._kv.last.forget()
+    assert session.ask("Is there a cut?").text == first.text
+    assert read == [-1, 0, 1, 2, 3, 4]
+
+
 # What may be wrong
+
+
+def test_beyond_its_range_the_video_model_warns_and_runs(
+    open_session: OpenSession,
+    long_clip: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """As the reference does; a model that reads notes was never meant for it."""
+    short = write_tiny_videoxl2(tmp_path / "short", max_position_embeddings=512)
+    session = open_session(encoder="videoxl2", videoxl2_path=short)
+    session.ingest(long_clip)
+    assert session.ask("Is there a cut?").coverage.tokens > 512
+    assert "are more than the 512 that the language model was trained for" in caplog.text
+    few = write_tiny_checkpoint(tmp_path / "few", max_position_embeddings=512)
+    notes = open_session(language_model=str(few), ask={**ASK, "context": "dense"})
+    notes.ingest(long_clip)
+    with pytest.raises(RoomError, match="positions of 512"):
+        notes.ask("Is there a cut?")
+
+
+@pytest.mark.parametrize(
+    ("settings", "would_do"),
+    [
+        ({}, "videoxl2_weights = 'model' with prefill.kv_dtype = 'int8' would do; "),
+        ({"prefill": {"kv_dtype": "int8"}}, ""),
+    ],
+)
+def test_a_video_that_the_gpu_cannot_hold_is_refused_before_work_starts(
+    open_session: OpenSession,
+    long_clip: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    settings: dict[str, object],
+    would_do: str,
+) -> None:
+    session = open_session(encoder="videoxl2", **settings)
+    config = session._engine.video_model.config
+    load = room.workload(session._settings, session._engine.rules, probe(long_clip), 70)
+    kinds = ("int8", "model") if would_do else ("int8",)
+    needs = [
+        memory.plan_of(config, memory.Setting("model", kv, batch_frames=16), load, 0).peak_bytes
+        for kv in kinds
+    ]
+    between = sum(needs) // 2 if would_do else needs[0] - 1
+    monkeypatch.setattr(Engine, "_device_bytes", between)
+    with pytest.raises(RoomError, match="more tokens than memory allows") as error:
+        session.ingest(long_clip)
+    assert str(error.value).startswith(str(long_clip))
+    assert f"{would_do}`--max-frames` looks at fewer" in str(error.value)
+    assert session.videos() == []
+    monkeypatch.setattr(Engine, "_device_bytes", max(needs))
+    assert session.ingest(long_clip).state == "ready"
 
 
 def test_groups_of_another_size_are_refused(open_session: OpenSession, long_clip: Path) -> None:
