@@ -112,9 +112,9 @@ class Clock:
 
 
 def release() -> None:
-    """Give back what nothing refers to any more."""
-    gc.collect()
+    """Give back the device memory that nothing refers to any more."""
     if torch.cuda.is_available():
+        gc.collect()
         torch.cuda.empty_cache()
 
 
