@@ -1,5 +1,6 @@
 """Text in, text out: nothing a user writes becomes a control token, no half characters."""
 
+import json
 import subprocess
 import sys
 
@@ -7,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from videoxl2_model import GenerationSettings, PrefillConfig, SparseRule
+from videoxl2_model import GenerationSettings, LanguageModel, PrefillConfig, SparseRule
 
 LINES = ["a red gate", "two people, one bag", "text: EXIT", "nobody"]
 
@@ -53,6 +54,17 @@ def test_turns_are_chatml(model):
         "<|im_start|>user\nWhere?<|im_end|>\n<|im_start|>assistant\nAt the gate.<|im_end|>\n"
         "<|im_start|>user\nAnd now?<|im_end|>\n<|im_start|>assistant\n"
     )
+
+
+def test_a_turn_is_tokenised_as_one_piece_with_the_line_before_it(model):
+    whole = json.loads(model.tokenizer.to_str())
+    two_lines = len(whole["model"]["vocab"]) + len(whole["added_tokens"])
+    whole["model"]["vocab"]["ĊĊ"] = two_lines
+    whole["model"]["merges"] = [["Ċ", "Ċ"]]
+    merging = LanguageModel(model.decoder, Tokenizer.from_str(json.dumps(whole)))
+    assert merging.question_ids("\n")[0] == two_lines
+    assert merging.question_ids("\n", [("\n", "a")]).count(two_lines) == 2
+    assert merging.system_ids("\n").count(two_lines) == 1
 
 
 @given(text=st.text(max_size=40))

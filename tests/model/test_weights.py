@@ -7,9 +7,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch.testing import assert_close
 
-from videoxl2_model import DecodeCache, LanguageModel, load_decoder
+from videoxl2_model import DecodeCache, Decoder, LanguageModel, load_decoder
 from videoxl2_model.errors import CheckpointError
-from videoxl2_model.testing import write_tiny_checkpoint
+from videoxl2_model.testing import tiny_config, tiny_tensors, write_tiny_checkpoint
+from videoxl2_model.weights import empty_model, fill, main
 
 
 def logits(decoder):
@@ -99,3 +100,34 @@ def test_a_head_of_its_own_is_required_where_it_is_not_tied(tmp_path):
     (folder / "config.json").write_text(json.dumps({**config, "tie_word_embeddings": False}))
     with pytest.raises(CheckpointError, match=r"missing: lm_head\.weight"):
         load_decoder(folder)
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.float64, torch.float8_e5m2])
+def test_a_type_that_is_not_read_names_its_key(tmp_path, dtype):
+    folder = write_tiny_checkpoint(tmp_path)
+    tensors = load_file(folder / "model.safetensors")
+    tensors["model.norm.weight"] = tensors["model.norm.weight"].to(dtype)
+    save_file(tensors, folder / "model.safetensors")
+    with pytest.raises(CheckpointError, match=r"F16, BF16, F32: model\.norm\.weight"):
+        load_decoder(folder)
+
+
+def test_tensors_at_hand_fill_an_empty_model(tmp_path):
+    config = tiny_config()
+    model = empty_model(config)
+    fill(model, tiny_tensors(config), tmp_path)
+    loaded = load_decoder(write_tiny_checkpoint(tmp_path))
+    assert_close(logits(Decoder(model)), logits(loaded), rtol=0.0, atol=0.0)
+    short = {k: v for k, v in tiny_tensors(config).items() if k != "model.norm.weight"}
+    with pytest.raises(CheckpointError, match="1 missing"):
+        fill(empty_model(config), short, tmp_path)
+
+
+def test_check_tells_of_a_text_model_and_is_strict_with_it(tmp_path, capsys):
+    folder = write_tiny_checkpoint(tmp_path)
+    assert main(["check", str(folder)]) == 0
+    assert "Qwen2: " in capsys.readouterr().out
+    tensors = load_file(folder / "model.safetensors")
+    save_file({**tensors, "model.layers.9.x": torch.zeros(1)}, folder / "model.safetensors")
+    assert main(["check", str(folder)]) == 1
+    assert "1 unknown: model.layers.9.x" in capsys.readouterr().out
