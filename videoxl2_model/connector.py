@@ -10,7 +10,7 @@ from videoxl2_model.config import FRAMES_PER_GROUP, GRID, POOL_STRIDE
 from videoxl2_model.dts import DTS
 from videoxl2_model.errors import SettingError
 
-LOT_GROUPS = 8  # groups at a time: what is alive does not grow with the video
+LOT_GROUPS = 4  # groups at a time: what is alive does not grow with the video
 
 
 def interpolate(features: Tensor) -> Tensor:

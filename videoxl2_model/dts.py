@@ -74,6 +74,16 @@ def pointwise(convolution: nn.Conv1d | nn.Conv3d, x: Tensor) -> Tensor:
     return F.linear(x, convolution.weight.flatten(1), convolution.bias)
 
 
+def normed(norm: nn.GroupNorm, rows: Tensor) -> Tensor:
+    """[N, R, C] -> [N, R, C], each N by itself over its rows and a norm group's channels.
+
+    Channels are put first for it: torch's kernel for channels last takes the mean of squares
+    less the square of the mean, and loses up to two digits more.
+    """
+    result: Tensor = norm(rows.transpose(1, 2).contiguous())
+    return result.transpose(1, 2)
+
+
 def attend_fused(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """Attend within each batch entry, [N, P, C]; the weights are never stored."""
     query, key, value = query.unsqueeze(1), key.unsqueeze(1), value.unsqueeze(1)  # one head
@@ -105,12 +115,16 @@ class SpatialAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[G, T, h, w, C] -> the same shape. The norm runs over a whole group."""
-        normed = self.norm(x.flatten(2, 3).permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
-        normed = normed.flatten(0, 1)  # [G * T, P, C]
-        query, key, value = (pointwise(each, normed) for each in (self.q, self.k, self.v))
+        mixed = pointwise(self.proj_out, self._seen(x))
+        return x + mixed.reshape(x.shape)
+
+    def _seen(self, x: Tensor) -> Tensor:
+        """Return what every position has seen, [G * T, P, C]."""
+        rows = normed(self.norm, x.flatten(1, 3)).contiguous()
+        tokens = rows.view(-1, x.shape[2] * x.shape[3], x.shape[4])  # [G * T, P, C]
+        query, key, value = (pointwise(each, tokens) for each in (self.q, self.k, self.v))
         attend = attend_fused if x.device.type == "cpu" else attend_stored
-        seen = attend(query, key, value)
-        return x + pointwise(self.proj_out, seen).reshape(x.shape)
+        return attend(query, key, value)
 
 
 class RelativePosition(nn.Module):
@@ -139,16 +153,19 @@ class TemporalAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[G, T, h, w, C] -> the same shape. The norm runs over each pixel by itself."""
-        groups, times, height, width, _ = x.shape
-        pixels = x.permute(0, 2, 3, 1, 4).flatten(0, 2)  # [N, T, C], N = G * h * w
-        normed = self.norm(pixels.transpose(1, 2).unsqueeze(-1)).squeeze(-1).transpose(1, 2)
-        query, key, value = pointwise(self.qkv, normed).chunk(3, dim=-1)
+        groups, times, height, width, channels = x.shape
+        mixed = pointwise(self.proj_out, self._seen(x))
+        mixed = mixed.reshape(groups, height, width, times, channels)
+        return x + mixed.permute(0, 3, 1, 2, 4)
+
+    def _seen(self, x: Tensor) -> Tensor:
+        """Return what every time of a pixel has seen, [N, T, C], N = G * h * w."""
+        pixels = x.permute(0, 2, 3, 1, 4).flatten(0, 2)  # [N, T, C]
+        query, key, value = pointwise(self.qkv, normed(self.norm, pixels)).chunk(3, dim=-1)
         weights = self._weights(query, key)
         seen = torch.bmm(weights, value)
-        relative = self.relative_position_v(times).transpose(1, 2)  # [i, j, C]
-        seen = seen + torch.bmm(weights.transpose(0, 1), relative).transpose(0, 1)
-        mixed = pointwise(self.proj_out, seen).reshape(groups, height, width, times, -1)
-        return x + mixed.permute(0, 3, 1, 2, 4)
+        relative = self.relative_position_v(x.shape[1]).transpose(1, 2)  # [i, j, C]
+        return seen.add_(torch.bmm(weights.transpose(0, 1), relative).transpose(0, 1))
 
     def _weights(self, query: Tensor, key: Tensor) -> Tensor:
         """Return the attention weights [N, i, j] of queries and keys [N, T, C].
@@ -165,6 +182,15 @@ class TemporalAttention(nn.Module):
         return scores.float().softmax(-1).to(query.dtype)
 
 
+def windows(x: Tensor) -> Tensor:
+    """Return what each output time sees, [G * T / 2, 3 * C, h + 2, w + 2], of [G, T, h, w, C]."""
+    x = torch.cat((x[:, :1], x), 1)
+    x = torch.cat((x[:, :, :1], x, x[:, :, -1:]), 2)
+    x = torch.cat((x[:, :, :, :1], x, x[:, :, :, -1:]), 3)
+    seen = x.unfold(1, 3, 2).transpose(4, 5)  # [G, T / 2, h + 2, w + 2, 3, C]
+    return seen.flatten(4).flatten(0, 1).permute(0, 3, 1, 2)
+
+
 class HalveTime(nn.Module):
     """A 3 x 3 x 3 convolution, stride 2 in time; edges repeated, in time before the first only.
 
@@ -179,12 +205,7 @@ class HalveTime(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """[G, T, h, w, C] -> [G, T / 2, h, w, C], T even."""
         groups, times, height, width, channels = x.shape
-        x = torch.cat((x[:, :1], x), 1)
-        x = torch.cat((x[:, :, :1], x, x[:, :, -1:]), 2)
-        x = torch.cat((x[:, :, :, :1], x, x[:, :, :, -1:]), 3)
-        windows = x.unfold(1, 3, 2).transpose(4, 5)  # [G, T / 2, h + 2, w + 2, 3, C]
-        stacked = windows.flatten(4).flatten(0, 1).permute(0, 3, 1, 2)
-        halved = F.conv2d(stacked, self._stacked_weight(), self.conv.bias)
+        halved = F.conv2d(windows(x), self._stacked_weight(), self.conv.bias)
         rows = halved.permute(0, 2, 3, 1)
         return rows.reshape(groups, times // 2, height, width, channels)
 

@@ -62,6 +62,8 @@ def resize(images: Tensor, size: int = 384) -> Tensor:
 
 def normalise(pixels: Tensor, dtype: torch.dtype) -> Tensor:
     """Return uint8 pixels [T, 3, S, S] in -1..1 as `dtype`, rounded where the reference rounds."""
+    if pixels.dtype != torch.uint8:
+        raise SettingError(f"pixels of type {pixels.dtype}; torch.uint8 is needed")
     table = _levels(dtype, pixels.device)
     values = torch.empty(pixels.shape, dtype=dtype, device=pixels.device)
     for start in range(0, len(pixels), LOT_FRAMES):
