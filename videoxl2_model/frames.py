@@ -17,6 +17,24 @@ Pictures = NDArray[np.uint8] | Tensor  # [T, H, W, 3] RGB
 TimedFrame = tuple[Picture, float]  # its time in seconds
 
 
+def timed(
+    images: Pictures | Sequence[Picture], times_s: Sequence[float] | None = None
+) -> Iterator[TimedFrame]:
+    """Return frames with their times: 0, 1, 2, ... seconds where none are given.
+
+    Raises:
+        SettingError: the images are no array [T, H, W, 3] or list of frames, or the times are
+            not as many.
+    """
+    shape = getattr(images, "shape", (len(images), 0, 0, 3))
+    if len(shape) != 4:
+        raise SettingError(f"frames of shape {list(shape)}; [T, H, W, 3] is needed")
+    times = range(len(images)) if times_s is None else times_s
+    if len(times) != len(images):
+        raise SettingError(f"{len(images)} frames have {len(times)} times")
+    return zip(images, times, strict=True)
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """Consecutive frames on their way to the device, and their times."""

@@ -4,7 +4,7 @@ Paths go through `load_video(path, rule)`, which yields (frame [H, W, 3] RGB uin
 seconds) of the frames that the rule names.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from os import PathLike
@@ -14,7 +14,7 @@ import numpy as np
 from torch import Tensor
 
 from videoxl2_model.errors import SettingError
-from videoxl2_model.frames import Picture, TimedFrame
+from videoxl2_model.frames import TimedFrame, timed
 from videoxl2_model.prompting import SYSTEM_TEXT
 from videoxl2_model.sampling import SamplingRule
 
@@ -72,7 +72,7 @@ class Processor:
         if isinstance(video, str | PathLike):
             return self._load(str(video))
         if isinstance(video, np.ndarray | Tensor) or (_is_list(video) and _are_frames(video)):
-            return _timed(video, times_s)
+            return timed(video, times_s)
         if times_s is not None or not isinstance(video, Iterable):
             raise SettingError(
                 f"a video of {type(video).__name__}; a path, frames [T, H, W, 3] with times_s, or"
@@ -146,10 +146,3 @@ def _is_list(video: Any) -> bool:
 
 def _are_frames(video: Sequence[Any]) -> bool:
     return all(isinstance(each, np.ndarray | Tensor) for each in video)
-
-
-def _timed(frames: Sequence[Picture], times_s: Sequence[float] | None) -> Iterator[TimedFrame]:
-    times = range(len(frames)) if times_s is None else times_s
-    if len(times) != len(frames):
-        raise SettingError(f"{len(frames)} frames have {len(times)} times")
-    return ((frame, float(time_s)) for frame, time_s in zip(frames, times, strict=True))

@@ -74,9 +74,10 @@ def config_from(raw: Mapping[str, Any], path: Path) -> VideoXL2Config:
             f" {raw.get('model_type')!r}, not {MODEL_TYPE!r}"
         )
     _refuse(raw, REFUSED, path)
+    told = {"rope_scaling": _newer_scaling(raw), **raw}
     for name, ours in OVERRIDDEN.items():
-        if raw.get(name, ours) != ours:
-            logger.warning("%s: %s is %r; %r is used", path, name, raw[name], ours)
+        if told.get(name, ours) != ours:
+            logger.warning("%s: %s is %r; %r is used", path, name, told[name], ours)
     known = {name: raw.get(name, value) for name, value in LANGUAGE_MODEL.items()}
     known["rope_theta"] = _rope_theta(raw)
     if "head_dim" in raw:
@@ -101,9 +102,18 @@ def _refuse(raw: Mapping[str, Any], wanted: Mapping[str, Any], path: Path) -> No
 
 def _rope_theta(raw: Mapping[str, Any]) -> Any:
     """Return the base of the rotation; transformers 5 writes it into `rope_parameters`."""
-    inner = raw.get("rope_parameters")
-    inner = inner if isinstance(inner, dict) else {}
+    inner = _rope_parameters(raw)
     return raw.get("rope_theta", inner.get("rope_theta", LANGUAGE_MODEL["rope_theta"]))
+
+
+def _rope_parameters(raw: Mapping[str, Any]) -> Mapping[str, Any]:
+    inner = raw.get("rope_parameters")
+    return inner if isinstance(inner, dict) else {}
+
+
+def _newer_scaling(raw: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    inner = _rope_parameters(raw)
+    return inner if inner.get("rope_type", "default") != "default" else None
 
 
 def _vision(raw: Mapping[str, Any], path: Path) -> VisionConfig:

@@ -26,7 +26,7 @@ from videoxl2_model.connector import Connector
 from videoxl2_model.decoder import Decoder
 from videoxl2_model.encoding import BATCH_FRAMES, FrameEncoder, not_finite
 from videoxl2_model.errors import SettingError
-from videoxl2_model.frames import Pictures, TimedFrame
+from videoxl2_model.frames import Pictures, TimedFrame, timed
 from videoxl2_model.hub import local_folder
 from videoxl2_model.kv_cache import VideoKV
 from videoxl2_model.model import LanguageModel
@@ -83,9 +83,9 @@ class VideoXL2:
         Raises:
             CheckpointError: files are missing, damaged, pickled or of another model; tensors are
                 missing, of another shape or type. All are named at once.
+            SettingError: the device is not there, or `dtype` or `weights` is none that is run.
         """
         folder = local_folder(source)
-        where = _device(device)
         config = published.read_config(folder)
         tokenizer = load_tokenizer(folder)
         settings = published.read_generation(folder)
@@ -93,7 +93,7 @@ class VideoXL2:
             folder,
             config,
             dtype=dtype,
-            device=where,
+            device=device,
             weights=weights,
             embedding_on_cpu=embedding_on_cpu,
         )
@@ -122,15 +122,12 @@ class VideoXL2:
         Raises:
             SettingError: there is no frame, shapes or types are others, or rows are not finite.
         """
-        _check_pictures(images)
-        if len(times_s) != len(images):
-            raise SettingError(f"{len(images)} frames have {len(times_s)} times")
-        return list(self.encode_stream(zip(images, times_s, strict=True)))
+        return list(self.encode_stream(timed(images, times_s)))
 
     def encode_rows(self, images: Pictures) -> Tensor:
         """Return the rows of frames [T, H, W, 3], [G, 144, hidden], on the model's device."""
-        groups = self.encode(images, [0.0] * len(images))
-        return torch.stack([group.rows for group in groups if group.rows is not None])
+        stream = self._encoder.stream(timed(images), BATCH_FRAMES)
+        return torch.stack([group.rows for group in stream])
 
     def encode_stream(
         self, frames: Iterable[TimedFrame], *, batch_frames: int = BATCH_FRAMES
@@ -301,18 +298,6 @@ class VideoXL2:
         stop_ids = self.language.stop_ids
         published.write_settings(folder, self.config, self.dtype, self.settings, stop_ids)
         self.language.tokenizer.save(str(folder / "tokenizer.json"))
-
-
-def _device(device: str | torch.device) -> torch.device:
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(device)
-
-
-def _check_pictures(images: Pictures) -> None:
-    shape = getattr(images, "shape", None)
-    if shape is None or len(shape) != 4:
-        raise SettingError(f"frames of shape {shape}; one array [T, H, W, 3] is needed")
 
 
 def _spoken(text: str) -> str:

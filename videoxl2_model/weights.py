@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
@@ -171,8 +171,8 @@ def load_modules(
     folder: Path,
     config: VideoXL2Config,
     *,
-    dtype: torch.dtype | None,
-    device: torch.device,
+    dtype: torch.dtype | None = None,
+    device: torch.device | str = "auto",
     weights: WeightKind = "model",
     embedding_on_cpu: bool = False,
 ) -> VideoModules:
@@ -182,7 +182,13 @@ def load_modules(
 
     Raises:
         CheckpointError: as `Checkpoint.open`, or the tensors do not fit; nothing was read then.
+        SettingError: the device is not there, or `weights` or `dtype` is none that is run.
     """
+    if weights not in get_args(WeightKind):
+        raise SettingError(f"unknown weights {weights!r}; {', '.join(get_args(WeightKind))}")
+    if dtype not in (None, *FLOATS.values()):
+        raise SettingError(f"dtype is {dtype}; float32, bfloat16 or float16 is run")
+    device = present_device(device)
     checkpoint = Checkpoint.open(folder)
     modules = VideoModules.empty(config)
     video_findings(config, modules, checkpoint).require(folder, strict=False)
@@ -199,6 +205,15 @@ def load_modules(
     )
     complete(modules.language, device)
     return modules
+
+
+def present_device(device: torch.device | str) -> torch.device:
+    """Return a device; `auto` is the GPU where there is one."""
+    has_cuda = torch.cuda.is_available()
+    chosen = torch.device(("cuda" if has_cuda else "cpu") if device == "auto" else device)
+    if chosen.type == "cuda" and not has_cuda:
+        raise SettingError("device is cuda, and torch finds none here; take device='cpu'")
+    return chosen
 
 
 def inspect(folder: Path | str) -> Report:
