@@ -57,7 +57,7 @@ def measure(path: Path, overrides: Mapping[str, Any]) -> dict[str, Any]:
         settings = Settings.load(store=Path(folder) / "store", **overrides)
         with Session.open(settings) as session:
             session.ingest(clip(WARM_UP[path.name == WARM_UP[0]]))
-            stages = _listen()
+            stages = listen()
             release_memory()
             loaded_bytes = tree_rss_bytes()
             with PeakMemory() as memory, timed() as elapsed:
@@ -79,7 +79,8 @@ def measure(path: Path, overrides: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _listen() -> StageSeconds:
+def listen() -> StageSeconds:
+    """Return what will hold the seconds of the next ingest."""
     handler, log = StageSeconds(), logging.getLogger("agentkit.pipeline")
     log.addHandler(handler)
     log.setLevel(logging.INFO)
