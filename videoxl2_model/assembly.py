@@ -5,7 +5,7 @@ decoding): a cache of P entries stands at 0..P-1, whatever was left out.
 """
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from videoxl2_model.kv_cache import VideoKV
 
 BATCH_ROWS = 1024  # read at a time: 56 MiB at full size in 16 bit, some times that while averaging
+LONGEST_TIME = 32  # rows of a text that is read together with the tokens after it
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,8 @@ def mix(
 ) -> tuple[Tensor, int]:
     """Return un-rotated rows [layers, 2, H_kv, P + room, D], the last `room` unset, and P.
 
-    Averages are taken in float32. Only the rows of the pieces are read, `BATCH_ROWS` at a time.
+    Averages are taken in float32. Only the rows of the pieces are read, about `BATCH_ROWS` at
+    a time; neighbouring groups of the same lengths are read and averaged together.
     """
     spec = kv.spec
     length = sum(piece.entries for piece in pieces)
@@ -111,61 +113,103 @@ def mix(
     shape = (num_layers, 2, spec.kv_heads, length + room, spec.head_dim)
     out = torch.empty(shape, dtype=kv.compute_dtype, device=kv.device)
     at = 0
-    for batch in _batches(pieces, BATCH_ROWS):
-        stop = at + sum(piece.entries for piece in batch)
-        rows = kv.pages.read_all([piece.rows for piece in batch], layers)
-        _fill(out[:, :, :, at:stop], rows, batch)
-        at = stop
+    for stretch in _stretches(pieces):
+        for cells in stretch.batches(BATCH_ROWS):
+            stop = at + cells.count * cells.entries
+            _fill(out[:, :, :, at:stop], kv.pages.read_all(cells.rows, layers), cells)
+            at = stop
     return out, length
 
 
-def _batches(pieces: Sequence[Piece], most: int) -> Iterator[list[Piece]]:
-    """Yield pieces in lots of at most `most` rows; longer ones are cut, between averages only."""
-    batch: list[Piece] = []
-    left = most
+@dataclass(frozen=True, slots=True)
+class _Stretch:
+    """Cells that follow each other and are alike: `whole` rows, then `pooled` ones by `step`."""
+
+    start: int
+    whole: int
+    pooled: int
+    step: int
+    keep_remainder: bool
+    count: int = 1
+
+    @property
+    def rows(self) -> range:
+        return range(self.start, self.start + self.count * (self.whole + self.pooled))
+
+    @property
+    def entries(self) -> int:
+        """Entries of one cell."""
+        return self.whole + Piece(range(self.pooled), self.step, self.keep_remainder).entries
+
+    def alike(self, other: "_Stretch") -> bool:
+        """True where another one, with cells like these, follows at once."""
+        return replace(self, start=other.start, count=other.count) == other and (
+            self.rows.stop == other.start
+        )
+
+    def batches(self, most: int) -> Iterator["_Stretch"]:
+        """Yield its cells, as many at a time as have `most` rows, or one."""
+        size = self.whole + self.pooled
+        at_once = max(1, most // size)
+        for done in range(0, self.count, at_once):
+            count = min(at_once, self.count - done)
+            yield replace(self, start=self.start + done * size, count=count)
+
+
+def _stretches(pieces: Sequence[Piece]) -> Iterator[_Stretch]:
+    """Join pieces to stretches: a timestamp with its pooled tokens is a cell, a row alone too."""
+    last: _Stretch | None = None
+    for each in _cells(pieces):
+        if last and last.alike(each):
+            last = replace(last, count=last.count + each.count)
+            continue
+        if last:
+            yield last
+        last = each
+    if last:
+        yield last
+
+
+def _cells(pieces: Sequence[Piece]) -> Iterator[_Stretch]:
+    waiting: Piece | None = None
     for piece in pieces:
-        at_once = max(1, most // piece.step) * piece.step
-        for start in range(0, len(piece.rows), at_once):
-            part = Piece(piece.rows[start : start + at_once], piece.step, piece.keep_remainder)
-            if batch and len(part.rows) > left:
-                yield batch
-                batch, left = [], most
-            batch.append(part)
-            left -= len(part.rows)
-    if batch:
-        yield batch
+        if waiting and _opens(waiting, piece):
+            whole, pooled = len(waiting.rows), len(piece.rows)
+            yield _Stretch(waiting.rows.start, whole, pooled, piece.step, piece.keep_remainder)
+            waiting = None
+            continue
+        if waiting:
+            yield _alone(waiting)
+        waiting = piece
+    if waiting:
+        yield _alone(waiting)
 
 
-def _fill(target: Tensor, rows: Tensor, batch: Sequence[Piece]) -> None:
-    """Write a batch's entries, all averages of one length together.
+def _opens(piece: Piece, after: Piece) -> bool:
+    """True for a timestamp with its group's pooled tokens after it."""
+    short = piece.step == 1 and len(piece.rows) <= LONGEST_TIME
+    return short and after.step > 1 and piece.rows.stop == after.rows.start
 
-    Rows [layers, 2, H_kv, n, D] of the pieces one after the other; target [..., entries, D].
-    """
-    if len(batch) == 1 and batch[0].step == 1:
+
+def _alone(piece: Piece) -> _Stretch:
+    if piece.step == 1:
+        return _Stretch(piece.rows.start, 1, 0, 1, True, len(piece.rows))
+    return _Stretch(piece.rows.start, 0, len(piece.rows), piece.step, piece.keep_remainder)
+
+
+def _fill(target: Tensor, rows: Tensor, cells: _Stretch) -> None:
+    """Write cells' entries [layers, 2, H_kv, entries, D] from their rows [..., n, D]."""
+    if not cells.pooled:
         target.copy_(rows)
         return
-    for size, (sources, entries) in _runs(batch).items():
-        picked = rows.index_select(3, torch.cat(sources).to(rows.device))
-        if size > 1:
-            picked = torch.unflatten(picked.float(), 3, (-1, size)).mean(4)
-        where = torch.cat(entries).to(target.device)
-        target.index_copy_(3, where, picked.to(target.dtype))
-
-
-def _runs(batch: Sequence[Piece]) -> dict[int, tuple[list[Tensor], list[Tensor]]]:
-    """Return, by the number of rows that an entry averages: those rows, and the entries."""
-    runs: dict[int, tuple[list[Tensor], list[Tensor]]] = {}
-    row = entry = 0
-    for piece in batch:
-        full, rest = divmod(len(piece.rows), piece.step)
-        whole = full * piece.step
-        parts = [(piece.step, full, row)]
-        if rest and piece.keep_remainder:
-            parts.append((rest, 1, row + whole))
-        for size, count, first in parts:
-            sources, entries = runs.setdefault(size, ([], []))
-            sources.append(torch.arange(first, first + count * size))
-            entries.append(torch.arange(entry, entry + count))
-            entry += count
-        row += len(piece.rows)
-    return runs
+    rows = torch.unflatten(rows, 3, (cells.count, -1))
+    target = torch.unflatten(target, 3, (cells.count, -1))
+    target[..., : cells.whole, :] = rows[..., : cells.whole, :]
+    pooled = rows[..., cells.whole :, :]
+    full = cells.pooled // cells.step * cells.step
+    if full:
+        runs = torch.unflatten(pooled[..., :full, :], -2, (-1, cells.step))
+        stop = cells.whole + full // cells.step
+        target[..., cells.whole : stop, :] = runs.float().mean(-2)
+    if full < cells.pooled and cells.keep_remainder:
+        target[..., -1, :] = pooled[..., full:, :].float().mean(-2)

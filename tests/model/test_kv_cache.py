@@ -110,9 +110,12 @@ def mixed_one_by_one(kv, pieces):
     return torch.cat(parts, 3).to(kv.compute_dtype)
 
 
-@given(lengths=GROUPS, rule=RULES, batch=st.integers(1, 60))
+@given(lengths=GROUPS, rule=RULES, batch=st.integers(1, 60), times=st.integers(1, 4))
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.int8])
-def test_pooling_in_lots_equals_pooling_one_by_one(decoder, tools, dtype, lengths, rule, batch):
+def test_pooling_in_lots_equals_pooling_one_by_one(
+    decoder, tools, dtype, lengths, rule, batch, times
+):
+    lengths = [each for each in lengths[:6] for _ in range(times)]  # groups alike in a row
     kv = prefilled(decoder, tools.random_groups(lengths), kv_dtype=dtype)
     pieces = kv.select([0], chunk_groups=2, sparse=rule, keep_ends=False)
     with pytest.MonkeyPatch.context() as patch:

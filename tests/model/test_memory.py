@@ -182,7 +182,7 @@ def test_prefilling_takes_no_more_than_foretold(tmp_path, dtype, hidden, inner):
     assembled = []
     measured = peak_bytes(lambda: assembled.append(caches[0].assemble([], room=4)))
     foretold = memory.assembly_bytes(memory.kv_spec(config))
-    assert_foretold(foretold, measured - assembled[0].nbytes, 2.5)
+    assert_foretold(foretold, measured - assembled[0].nbytes, 3.0)
 
 
 def test_the_sizes_that_were_promised_hold():
