@@ -32,7 +32,7 @@ def run_stage(bench: Bench, name: str) -> Figures:
     except Exception as error:  # noqa: BLE001 — a stage that fails must not end the others
         figures = {"error": in_a_line(error)}
     release()
-    return {**figures, "stage_s": round(time.perf_counter() - start, 2)}
+    return {**figures, "stage_s": round(time.perf_counter() - start, 4)}
 
 
 def run_apart(name: str, *, tiny: bool, timeout_s: float) -> Figures:
