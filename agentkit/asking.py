@@ -7,20 +7,18 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from agentkit import cues, relevance
+from agentkit import relevance
 from agentkit.citing import CitingConfig, abstains, cite, cite_looked_at
 from agentkit.config import AskSettings
 from agentkit.kv_tier import KVTier
-from agentkit.note_line import named
+from agentkit.noted import Noted
 from agentkit.plugin_manager import Domain
 from agentkit.reading import Reading
 from agentkit.retrieval import Passage, Retrieval
 from agentkit.rules import Rules, in_words
 from agentkit.stages import StageClock
-from agentkit.terms import content_terms
 from agentkit.types import (
     Answer,
-    Chunk,
     ChunkHit,
     Citation,
     Coverage,
@@ -32,9 +30,6 @@ from agentkit.types import (
     Turns,
 )
 from videoxl2_model.config import GenerationSettings
-
-EVIDENCE_PASSAGES = 4  # lines beside a question, at most
-BESIDE = 2  # of them, what else was noted in the chunk of the best one
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +81,8 @@ class _Asked:
         self._on_text = on_text
         self._said = said
         self._clock = StageClock()
+        self._chunks = asking.kv.store.chunks(video.video_id)
+        self._noted = Noted(question.text, video, self._chunks, asking.retrieval, asking.settings.k)
         self._kv = Reading(
             asking.kv, video, asking.rules, asking.settings, asking.chunk_groups, self._clock
         )
@@ -94,7 +91,7 @@ class _Asked:
 
     def answer(self) -> Answer:
         with self._clock.stage("search"):
-            passages = self._passages()
+            passages = self._noted.passages()
         if self._has_nothing(passages):
             return self._finished("", (), (), (), supported=False, dense=())
         hits = self._relevant(passages)
@@ -109,7 +106,7 @@ class _Asked:
         if passages:
             return False
         shown = self._rules.sees_pictures and self._settings.context != "retrieval"
-        return not shown or self._is_elsewhere or not self._video.chunks
+        return not shown or self._noted.is_elsewhere or not self._video.chunks
 
     def _carried(
         self, text: str, passages: Sequence[Passage], hits: Sequence[ChunkHit]
@@ -118,9 +115,9 @@ class _Asked:
         config = CitingConfig(self._settings.max_citations, self._settings.max_citation_s)
         if not passages:
             return ((), False) if abstains(text) else (self._seen(hits, config), None)
-        carriers = self._asking.retrieval.passages(f"{self._question.text} {text}", self._ids)
-        near = {p.key: p for p in [*self._in_named_times(carriers), *passages]}.values()
-        citations = cite(self._question.text, text, near, config)
+        carriers = self._noted.near(f"{self._question.text} {text}")
+        near = [*self._noted.in_named_times(carriers), *passages]
+        citations = cite(self._question.text, text, {p.key: p for p in near}.values(), config)
         return citations, bool(citations) and not abstains(text)
 
     def _seen(self, hits: Sequence[ChunkHit], config: CitingConfig) -> tuple[Citation, ...]:
@@ -128,59 +125,6 @@ class _Asked:
         whole = {hit.chunk.index for hit in hits}
         looked_at = [hit for hit in self._looked_at if not whole or hit.chunk.index in whole]
         return cite_looked_at(looked_at, config)
-
-    @property
-    def _ids(self) -> list[str]:
-        return [self._video.video_id]
-
-    def _passages(self) -> list[Passage]:
-        """Return what is near the question, from the times that it names where it names any.
-
-        A question that names no subject is about the times it names, or about the whole video.
-        """
-        text = self._question.text
-        if content_terms(cues.without_times(text)):
-            found = self._asking.retrieval.passages(text, self._ids)
-            inside = self._in_named_times(found) if found else []
-            return inside or (self._of_named_chunks() if found else []) or found
-        if self._spans_s:
-            return self._of_named_chunks()
-        if self._is_elsewhere:
-            return []
-        return self._of_chunks(evenly(self._video.chunks, self._settings.k))
-
-    @property
-    def _is_elsewhere(self) -> bool:
-        """The question names a time that is not in the video, and nothing else."""
-        text = self._question.text
-        without = cues.without_times(text)
-        return without != text and not content_terms(without) and not self._spans_s
-
-    @property
-    def _spans_s(self) -> list[tuple[float, float]]:
-        return cues.spans_s(self._question.text, self._video.duration_s)
-
-    def _in_named_times(self, passages: Sequence[Passage]) -> list[Passage]:
-        """Return the passages in the times that the question names; all where it names none."""
-        spans_s = self._spans_s
-        return [
-            p
-            for p in passages
-            if not spans_s or any(p.start_s < end_s and p.end_s > at_s for at_s, end_s in spans_s)
-        ]
-
-    def _of_named_chunks(self) -> list[Passage]:
-        """Return all that was noted in the times that the question names, of k chunks at most."""
-        named = [hit.chunk.index for hit in relevance.of_times(self._chunks, self._spans_s)]
-        return self._in_named_times(self._of_chunks(named[: self._settings.k]))
-
-    @property
-    def _chunks(self) -> list[Chunk]:
-        return self._asking.kv.store.chunks(self._video.video_id)
-
-    def _of_chunks(self, indices: Sequence[int]) -> list[Passage]:
-        retrieval, video_id = self._asking.retrieval, self._video.video_id
-        return [p for index in indices for p in retrieval.of_chunk(video_id, index)]
 
     def _relevant(self, passages: Sequence[Passage]) -> list[ChunkHit]:
         """Return the chunks that stay whole, best first, and keep in words what chose them."""
@@ -208,8 +152,8 @@ class _Asked:
             return by, []
         if by == "search" and passages:
             return by, self._asking.retrieval.hits(passages)
-        if by == "search" and self._spans_s:
-            return relevance.TIMES, relevance.of_times(chunks, self._spans_s)
+        if by == "search" and self._noted.spans_s:
+            return relevance.TIMES, relevance.of_times(chunks, self._noted.spans_s)
         return "attention", self._looked_at
 
     @cached_property
@@ -240,23 +184,9 @@ class _Asked:
     def _prompt(self, passages: Sequence[Passage]) -> str:
         """Return what stands after the video: the evidence, then the question."""
         alone = self._settings.context == "retrieval"
-        lines = self._lines(passages) if alone or self._rules.evidence_lines else ""
+        lines = self._noted.lines(passages) if alone or self._rules.evidence_lines else ""
         asking = self._asking
         return lines + asking.domain.user_prompt(self._video, self._question, asking.encoder)
-
-    def _lines(self, passages: Sequence[Passage]) -> str:
-        """Return the best passages and what stands beside the first of them, in order of time."""
-        near = list({p.text: p for p in reversed(passages)}.values())[::-1]  # each text once
-        beside = [
-            p
-            for first in passages[:1]
-            for p in self._asking.retrieval.of_chunk(first.video_id, first.chunk_index)
-        ]
-        chosen = {p.key: p for p in [*near[: EVIDENCE_PASSAGES - BESIDE], *beside[:BESIDE]]}
-        return "".join(
-            f"Time {p.start_s:.1f}s: {named(p.kind, p.text)}\n"
-            for p in sorted(chosen.values(), key=lambda p: p.start_s)
-        )
 
     def _finished(
         self,
@@ -299,8 +229,7 @@ class _Asked:
     def _missing(self) -> tuple[str, ...]:
         if self._video.state == "ready":
             return self._video.missing
-        chunks = self._chunks
-        until_s = chunks[-1].end_s if chunks else 0.0
+        until_s = self._chunks[-1].end_s if self._chunks else 0.0
         return (*self._video.missing, f"ingest: not finished, seen until {until_s:.0f} s")
 
     def _coverage(self, dense: tuple[int, ...]) -> Coverage:
@@ -319,12 +248,3 @@ class _Asked:
             tier=self._kv.tier,
             reading=self._reading,
         )
-
-
-def evenly(count: int, wanted: int) -> list[int]:
-    """Return up to `wanted` of 0..count-1, spread evenly, both ends included."""
-    if count <= wanted:
-        return list(range(count))
-    if wanted == 1:
-        return [0]
-    return sorted({round(i * (count - 1) / (wanted - 1)) for i in range(wanted)})

@@ -41,8 +41,9 @@ def of_times(chunks: Sequence[Chunk], spans_s: Sequence[tuple[float, float]]) ->
 def of_scores(
     chunks: Sequence[Chunk], group_scores: Sequence[float], chunk_groups: int
 ) -> list[ChunkHit]:
-    """Return all chunks, the one with the best group first."""
-    scored = zip(chunks, by_chunk(group_scores, chunk_groups), strict=True)
+    """Return all of `chunks`, the one with the best group first; later groups do not count."""
+    known = group_scores[: sum(chunk.num_groups for chunk in chunks)]
+    scored = zip(chunks, by_chunk(known, chunk_groups), strict=True)
     hits = [ChunkHit(chunk, round(score, 4), LOOKED_AT) for chunk, score in scored]
     return sorted(hits, key=lambda hit: (-hit.score, hit.chunk.index))
 

@@ -64,6 +64,8 @@ def coverage(seen: "Coverage") -> Iterable[str]:
     seconds = f"{sum(seen.seconds.values()):.1f} s"
     looked = ", ".join(seen.instruments) or "no instrument"
     yield f"seen: {frames} ({step}) by {looked}; {whole}; {seen.engine}; {seconds}"
+    if seen.reading:
+        yield f"read: {seen.reading}"
     for reason in seen.missing:
         yield f"not seen: {reason}"
 

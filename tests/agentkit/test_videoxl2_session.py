@@ -14,9 +14,10 @@ from agentkit.encoders import VideoXL2Encoder
 from agentkit.engine import Engine
 from agentkit.errors import OtherEncoderError, UsageError
 from agentkit.kv_tier import StoredKV
+from agentkit.relevance import of_scores
 from agentkit.rules import OF_ENCODER, Rules, rules_of
 from agentkit.testing import make_video
-from agentkit.types import FrameBatch, SamplingPlan
+from agentkit.types import Chunk, FrameBatch, SamplingPlan
 from agentkit.video import probe, sample
 from videoxl2_model import memory
 from videoxl2_model.config import TOKENS_PER_GROUP
@@ -356,6 +357,12 @@ def test_only_one_budget_may_be_given() -> None:
     assert Settings.load(ask={"budget_share": 0.5}).ask.k == 4
 
 
+def test_chunks_that_came_since_are_no_part_of_the_ranking() -> None:
+    chunks = [Chunk("v", i, 16.0 * i, 16.0 * i + 16, 4 * i, 4) for i in range(2)]
+    hits = of_scores(chunks, [0.1, 0.2, 0.3, 0.0, 0.1, 0.5, 0.1, 0.1, 9.0, 9.0], 4)
+    assert [(hit.chunk.index, hit.score) for hit in hits] == [(1, 0.5), (0, 0.3)]
+
+
 # Answers that no note can be held against
 
 
@@ -544,7 +551,15 @@ def test_ask_encoder_videoxl2_prints_a_cited_answer(
     )
     assert answer["coverage"]["reading"].startswith("chunks by search and both ends whole")
     assert answer["coverage"]["tier"] == "kv"
-    assert command("search", "cut", "--encoder", "videoxl2") == 0
+    assert command("ask", "Is there a cut?", "--encoder", "videoxl2") == 0
+    said = capsys.readouterr()
+    assert "[long.mp4 00:" in said.out
+    assert "read: chunks by search and both ends whole, the others pooled by 4\n" in said.err
+    assert command("ask", "Is there a cut?", "--encoder", "notes") == 1
+    refused = capsys.readouterr().err
+    assert refused.startswith("error: ")
+    assert "ingested with another encoder or other weights than notes" in refused
+    assert refused.count("\n") == 1
 
 
 @pytest.mark.parametrize(
