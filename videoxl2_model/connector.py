@@ -1,12 +1,12 @@
 """From the tower's features to the language model's rows. Knows shapes; knows no pixel, no text."""
 
-from collections.abc import Iterator
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from videoxl2_model.config import FRAMES_PER_GROUP, GRID, POOL_STRIDE
+from videoxl2_model.config import FRAMES_PER_GROUP, GRID, POOL_STRIDE, TOKENS_PER_GROUP
 from videoxl2_model.dts import DTS
 from videoxl2_model.errors import SettingError
 
@@ -56,6 +56,7 @@ class Connector(nn.Module):
 
     def __init__(self, width: int, hidden_size: int) -> None:
         super().__init__()
+        self.hidden_size = hidden_size
         self.sae = DTS(width)
         self.mm_projector = nn.Sequential(
             nn.Linear(width, hidden_size), nn.GELU(), nn.Linear(hidden_size, hidden_size)
@@ -68,14 +69,13 @@ class Connector(nn.Module):
         Raises:
             SettingError: there are no features, or they are not [T, P, C] with P a square.
         """
-        pooled = [self._pooled(compressed) for compressed in self._compressed(features)]
-        return torch.cat(pooled)
+        return self._rows(features, TOKENS_PER_GROUP, self._pooled)
 
     @torch.no_grad()
     def image(self, features: Tensor) -> Tensor:
         """Return pictures' rows [N, 576, H] of features [N, P, C]: each is a group, unpooled."""
         repeated = features.repeat_interleave(FRAMES_PER_GROUP, dim=0)
-        return torch.cat([self.unpooled(compressed) for compressed in self._compressed(repeated)])
+        return self._rows(repeated, GRID**2, self.unpooled)
 
     @torch.no_grad()
     def unpooled(self, compressed: Tensor) -> Tensor:
@@ -83,12 +83,16 @@ class Connector(nn.Module):
         rows: Tensor = self.mm_projector(compressed.flatten(2).transpose(1, 2))
         return rows
 
-    def _compressed(self, features: Tensor) -> Iterator[Tensor]:
-        """Yield compressed maps [g, C, 24, 24], a lot of groups at a time."""
+    def _rows(self, features: Tensor, tokens: int, project: Callable[[Tensor], Tensor]) -> Tensor:
+        """Return rows [G, tokens, H], a lot of groups at a time."""
         if not len(features):
             raise SettingError("no features: give one frame or more")
-        for lot in torch.split(features, LOT_GROUPS * FRAMES_PER_GROUP):
-            yield self.sae(to_groups(interpolate(padded(lot))))
+        lots = torch.split(features, LOT_GROUPS * FRAMES_PER_GROUP)
+        groups = -(-len(features) // FRAMES_PER_GROUP)
+        rows = features.new_empty((groups, tokens, self.hidden_size))
+        for lot, part in zip(lots, torch.split(rows, LOT_GROUPS), strict=True):
+            part.copy_(project(self.sae(to_groups(interpolate(padded(lot))))))
+        return rows
 
     def _pooled(self, compressed: Tensor) -> Tensor:
         """[G, C, 24, 24] -> [G, 144, H]
