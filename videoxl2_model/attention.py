@@ -87,6 +87,7 @@ def works(kernel: Kernel, device: torch.device, dtype: torch.dtype, head_dim: in
 
 def flash(query: Tensor, key: Tensor, value: Tensor, causal: bool) -> tuple[Tensor, Tensor]:
     """FlashAttention on CUDA, 16 bits; splits the keys itself where rows are few."""
+    key, value = _repeated(query, key, value)
     both = torch.ops.aten._scaled_dot_product_flash_attention(
         query[None], key[None], value[None], 0.0, causal, False
     )

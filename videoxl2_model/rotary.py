@@ -58,9 +58,6 @@ def rotary(head_dim: int, base: float) -> Rotary:
 @fused
 def turn(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Return x [..., n, head_dim] turned by the angles of cos and sin [n, head_dim / 2]."""
-    half = x.shape[-1] // 2
-    left, right = x[..., :half], x[..., half:]
-    out = torch.empty(x.shape, dtype=torch.float32, device=x.device)
-    torch.mul(left, cos, out=out[..., :half]).addcmul_(right, sin, value=-1)
-    torch.mul(right, cos, out=out[..., half:]).addcmul_(left, sin)
-    return out.to(x.dtype)
+    left, right = x.chunk(2, dim=-1)
+    turned = (left * cos).addcmul_(right, sin, value=-1), (right * cos).addcmul_(left, sin)
+    return torch.cat(turned, dim=-1).to(x.dtype)

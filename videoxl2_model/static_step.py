@@ -168,9 +168,10 @@ def split_attention(query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> 
 
 
 def _products(one: Tensor, other: Tensor) -> Tensor:
-    if one.device.type == "cuda" and one.dtype != torch.float32:
-        return torch.bmm(one, other, out_dtype=torch.float32)
-    return torch.bmm(one, other).float()
+    """Return products in float32; the CPU has no such product of narrower numbers."""
+    if one.device.type == "cpu" or one.dtype == torch.float32:
+        return torch.bmm(one, other).float()
+    return torch.bmm(one, other, out_dtype=torch.float32)
 
 
 @fused

@@ -61,6 +61,18 @@ def test_splits_add_up_to_attention_over_what_is_there(splits, each, heads, data
     assert_close(got, attend_one(query, key[:, :rows], value[:, :rows]), atol=1e-5, rtol=0.0)
 
 
+def test_scores_of_16_bits_stay_float32_where_the_device_can():
+    """Shapes alone, on the meta device: the operators' own checks of arguments."""
+    query, key = (
+        torch.empty(n, r, 8, dtype=torch.bfloat16, device="meta") for n, r in ((4, 1), (2, 6))
+    )
+    bias = torch.empty(3, 1, 2, device="meta")
+    out = split_attention(query, key, torch.empty_like(key), bias)
+    assert (out.shape, out.dtype) == ((4, 1, 8), torch.bfloat16)
+    scores = static_step._products(key, key.transpose(1, 2))
+    assert scores.dtype == torch.float32
+
+
 @pytest.fixture
 def replays(monkeypatch):
     """Record as a CUDA graph does: the work of one forward, run again over the same tensors."""
