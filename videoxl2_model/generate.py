@@ -16,7 +16,7 @@ def generate(
     """Run the question's ids over the cache and yield the answer's ids as they come.
 
     A stop id ends it and is not yielded. The cache grows by question and answer; `rewind` it for
-    another question.
+    another question. A device is waited for once a token: whoever streams needs the id.
 
     Raises:
         RoomError: question and answer do not fit the cache.

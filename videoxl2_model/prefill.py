@@ -6,7 +6,7 @@ their log weights, so that nothing but the cache itself grows with the video.
 
 Some blocks may run together: layer by layer each sees what the others wrote, so that the result is
 that of one after another, while products have more rows and a tile is read once for all of them.
-That is how a GPU is kept busy (launches of a run are counted in `_BlockAttention`).
+That is how a GPU is kept busy (launches are counted in `BlockAttention`).
 """
 
 from collections.abc import Callable, Sequence
@@ -16,14 +16,13 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from videoxl2_model.attention import Partial, attend, merge
+from videoxl2_model.block_attention import BlockAttention, Plan, Tile
 from videoxl2_model.config import PrefillConfig
 from videoxl2_model.cuda import by_device, move, upload
 from videoxl2_model.decoder import Decoder
 from videoxl2_model.errors import SettingError
 from videoxl2_model.kv_cache import VideoKV
 from videoxl2_model.layout import GroupSpan, SegmentLayout, joined, tiled
-from videoxl2_model.pages import Place
 
 TILE_ROWS = {"cpu": 1024, "cuda": 16384}  # rows of keys read and rotated at a time
 # Whole blocks wait for as many rows before they run. None on a CPU: memory counts there.
@@ -101,7 +100,7 @@ class Prefill:
             compute_dtype=decoder.dtype,
         )
         if system_ids:
-            self._forward(kv, decoder.embed(system_ids), _Plan.of_system(len(system_ids)))
+            self._forward(kv, decoder.embed(system_ids), Plan.of_system(len(system_ids)))
         return kv
 
     def _restore(self) -> SegmentLayout:
@@ -162,13 +161,13 @@ class Prefill:
             return torch.cat((time, self._decoder.embed(group.ids or ())))
         return torch.cat((time, group.rows.to(time)))
 
-    def _forward(self, kv: VideoKV, rows: Tensor, plan: "_Plan") -> None:
-        attention = _BlockAttention(kv, plan)
+    def _forward(self, kv: VideoKV, rows: Tensor, plan: Plan) -> None:
+        attention = BlockAttention(kv, plan)
         hidden = self._decoder.forward(rows, attention, hidden=self._observe is not None)
         if self._observe is not None:
             self._observe(plan.own.start, hidden)
 
-    def _plan(self, spans: Sequence[GroupSpan]) -> "_Plan":
+    def _plan(self, spans: Sequence[GroupSpan]) -> Plan:
         layout = self._layout
         own = range(spans[0].start, spans[-1].stop)
         first = len(layout.spans) - len(spans)
@@ -180,7 +179,7 @@ class Prefill:
         counts = [sum(map(len, layout.always(block))) for block in blocks]
         hides = layout.hides(blocks[-1])
         times = [row - own.start for span in spans for row in span.time] if hides else []
-        return _Plan(
+        return Plan(
             own=own,
             first_row=own.start + self._shift,
             parts=[slice(start, stop) for start, stop in pairwise(bounds)],
@@ -200,7 +199,7 @@ class Prefill:
             before=self._tiles([range(own.start)], []) if hides else [],
         )
 
-    def _tiles(self, ranges: Sequence[range], seen: Sequence[range]) -> list["_Tile"]:
+    def _tiles(self, ranges: Sequence[range], seen: Sequence[range]) -> list[Tile]:
         """Cut ranges of positions into tiles; `seen` are the parts' rows of them, in order."""
         ranges = joined(ranges)
         if ranges:
@@ -210,7 +209,7 @@ class Prefill:
             stop = first + sum(map(len, tile))
             cuts = [range(max(each.start, first), min(each.stop, stop)) for each in seen]
             tiles.append(
-                _Tile(
+                Tile(
                     _positions(tile, self.kv.device),
                     self.kv.pages.locate(self._cache_rows(tile)),
                     [(i, slice(c.start - first, c.stop - first)) for i, c in enumerate(cuts) if c],
@@ -233,103 +232,3 @@ def _positions(tile: Sequence[range], device: torch.device) -> range | Tensor:
     if len(tile) == 1:
         return tile[0]
     return move(torch.cat([torch.arange(each.start, each.stop) for each in tile]), device)
-
-
-@dataclass(frozen=True, slots=True)
-class _Tile:
-    positions: range | Tensor
-    places: list[Place]
-    cuts: list[tuple[int, slice]]  # which part of the run sees which of its rows
-
-
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """What one run of rows sees. Its parts are the blocks it has rows of."""
-
-    own: range  # positions of the rows that run
-    first_row: int  # of the cache
-    parts: list[slice]  # rows of each part
-    near: list[int]  # from which row of the run each part sees all
-    times: Tensor  # which of the rows are timestamps, if any part hides keys from the others
-    part_times: list[Tensor]  # the same, counted from the start of each part
-    context: list[_Tile]  # seen by all rows of a part
-    before: list[_Tile]  # seen by timestamps instead: everything before the run
-
-    @classmethod
-    def of_system(cls, length: int) -> "_Plan":
-        none = torch.empty(0, dtype=torch.int64)
-        return cls(range(length), 0, [slice(0, length)], [0], none, [none], [], [])
-
-
-class _BlockAttention:
-    """Writes a run's keys and values to the cache and attends to what the plan names.
-
-    Launches a layer on CUDA, with elementwise functions fused, for b blocks in a run, p pages and
-    t tiles of older rows: about 20 for products, norms and writing, 2 b for own keys, (p + 3) t to
-    read and rotate, 2 to 3 b t to attend and merge, the same once more for the timestamps.
-    """
-
-    def __init__(self, kv: VideoKV, plan: _Plan) -> None:
-        self._kv = kv
-        self._plan = plan
-
-    def keep(self, layer: int, key: Tensor, value: Tensor) -> None:
-        self._kv.pages.write(layer, self._plan.first_row, key, value)
-
-    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        self.keep(layer, key, value)
-        plan = self._plan
-        query = self._kv.rotary.rotate(query, plan.own)
-        key = self._kv.rotary.rotate(key, plan.own)
-        parts = [query[:, rows].contiguous() for rows in plan.parts]
-        states = [
-            attend(part, key[:, rows], value[:, rows], causal=True)
-            for part, rows in zip(parts, plan.parts, strict=True)
-        ]
-        if not len(plan.times):
-            return self._all_rows(layer, parts, states, key, value)
-        times = self._timestamps(layer, parts, states, key, value)
-        out = self._all_rows(layer, parts, states, key, value)
-        out[:, plan.times] = times
-        return out
-
-    def _all_rows(
-        self, layer: int, parts: list[Tensor], states: list[Partial], key: Tensor, value: Tensor
-    ) -> Tensor:
-        """Add what all rows of a part see before it, in this run and in the cache."""
-        states = list(states)
-        for index, (near, rows) in enumerate(zip(self._plan.near, self._plan.parts, strict=True)):
-            states[index] = _over(parts[index], states[index], key, value, slice(near, rows.start))
-        for tile in self._plan.context:
-            old_key, old_value = self._read(layer, tile, key.dtype)
-            for index, cut in tile.cuts:
-                states[index] = _over(parts[index], states[index], old_key, old_value, cut)
-        return states[0].out if len(states) == 1 else torch.cat([each.out for each in states], 1)
-
-    def _timestamps(
-        self, layer: int, parts: list[Tensor], states: list[Partial], key: Tensor, value: Tensor
-    ) -> Tensor:
-        """Return the timestamp rows' attention, [H_q, n, D]: over everything before them."""
-        plan = self._plan
-        queries = [part[:, times] for part, times in zip(parts, plan.part_times, strict=True)]
-        seen = []  # by each part's timestamps, in this run
-        for index, (rows, times) in enumerate(zip(plan.parts, plan.part_times, strict=True)):
-            own = Partial(states[index].out[:, times], states[index].log_weight[:, times])
-            seen.append(_over(queries[index], own, key, value, slice(0, rows.start)))
-        query = torch.cat(queries, dim=1)
-        state = Partial(*(torch.cat(each, dim=1) for each in zip(*seen, strict=True)))
-        for tile in plan.before:
-            old_key, old_value = self._read(layer, tile, key.dtype)
-            state = merge(state, attend(query, old_key, old_value))
-        return state.out
-
-    def _read(self, layer: int, tile: _Tile, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        key, value = self._kv.pages.read(layer, tile.places)
-        return self._kv.rotary.rotate(key, tile.positions).to(dtype), value.to(dtype)
-
-
-def _over(query: Tensor, state: Partial, key: Tensor, value: Tensor, rows: slice) -> Partial:
-    """Add the attention over some rows of key and value, if there are any."""
-    if rows.start >= rows.stop:
-        return state
-    return merge(state, attend(query, key[:, rows], value[:, rows]))

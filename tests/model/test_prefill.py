@@ -155,14 +155,34 @@ def test_blocks_wait_for_a_run_to_have_its_rows(decoder, tools):
     assert held == [0, 0, 0, 0, 0, 6, 6, 6, 6, 6]
 
 
-def test_all_dense_equals_a_plain_causal_cache(decoder, twin, tools):
-    system, question = [9, 8, 7], [31, 32, 33]
-    groups = tools.random_groups([(2, 7), (3, 9), (1, 4), (2, 6), (2, 8)])
-    kv, _ = run(decoder, system, groups, PrefillConfig(1, lookback_blocks=None))
-    cache = kv.assemble(range(5), chunk_groups=1, room=len(question))
+@given(
+    system=SYSTEMS,
+    lengths=GROUPS,
+    chunk_groups=st.integers(1, 5),
+    question=st.lists(st.integers(0, 255), min_size=1, max_size=5),
+)
+def test_all_dense_equals_a_plain_causal_cache(
+    decoder, twin, tools, system, lengths, chunk_groups, question
+):
+    groups = tools.random_groups(lengths)
+    kv, _ = run(decoder, system, groups, PrefillConfig(2, lookback_blocks=None))
+    chunks = range(-(-len(groups) // chunk_groups))
+    cache = kv.assemble(chunks, chunk_groups=chunk_groups, room=len(question))
     logits = decoder.extend(cache, question)
     wanted = twin.logits([*system, *tools.ids_of(groups), *question])[-1]
     assert_close(logits, wanted, atol=1e-4, rtol=0.0)
+
+
+def test_an_8_bit_cache_stays_near(decoder, tools):
+    groups = tools.random_groups([(2, 20)] * 12)
+    whole, _ = run(decoder, [1, 2], groups, PrefillConfig(2, 1))
+    held, _ = run(decoder, [1, 2], groups, PrefillConfig(2, 1), kv_dtype=torch.int8)
+    assert held.nbytes < whole.nbytes / 2
+    for ours, theirs in zip(tensors(held), tensors(whole), strict=True):
+        # Rounded once in the first layer; the second one also reads what was rounded.
+        assert (ours - theirs).square().mean().sqrt() < 0.02 * theirs.std()
+    resumed, _ = run(decoder, [1, 2], groups[:4], PrefillConfig(2, 1), kv=held)
+    assert resumed.num_groups == 16
 
 
 def test_another_system_text_is_refused(decoder, tools):
