@@ -64,18 +64,18 @@ def timed() -> Iterator[Elapsed]:
 
 @dataclass(frozen=True, slots=True)
 class Ratio:
-    """`ours` over `baseline`, both in `unit`; it should be at least `aim`, at most `limit`."""
+    """One figure over another, both in `unit`; it should be at least `aim`, at most `limit`."""
 
     name: str
-    ours: float
-    baseline: float
+    over: float
+    under: float
     unit: str
     aim: float | None = None
     limit: float | None = None
 
     @property
     def value(self) -> float:
-        return self.ours / self.baseline
+        return self.over / self.under
 
     @property
     def met(self) -> bool:
@@ -84,7 +84,7 @@ class Ratio:
         return enough and (self.limit is None or self.value <= self.limit)
 
     def __str__(self) -> str:
-        figures = f"{self.ours:.4g} / {self.baseline:.4g} {self.unit}"
+        figures = f"{self.over:.4g} / {self.under:.4g} {self.unit}"
         return f"{self.name}: {figures} = {self.value:.3g}x{self._verdict()}"
 
     def _verdict(self) -> str:

@@ -12,12 +12,14 @@ import torch
 from torch import Tensor
 
 from videoxl2_model.config import SparseRule
+from videoxl2_model.cuda import by_device
 from videoxl2_model.errors import AbsentGroupsError, SettingError, UnknownChunkError
 
 if TYPE_CHECKING:
     from videoxl2_model.kv_cache import VideoKV
 
 BATCH_ROWS = 1024  # read at a time: 56 MiB at full size in 16 bit, some times that while averaging
+ROOM_MULTIPLE = {"cpu": 1, "cuda": 256}
 LONGEST_TIME = 32  # rows of a text that is read together with the tokens after it
 
 
@@ -104,13 +106,16 @@ def mix(
 ) -> tuple[Tensor, int]:
     """Return un-rotated rows [layers, 2, H_kv, P + room, D], the last `room` unset, and P.
 
+    On CUDA there may be a little more room: a length that can be split evenly (`static_step`).
     Averages are taken in float32. Only the rows of the pieces are read, about `BATCH_ROWS` at
     a time; neighbouring groups of the same lengths are read and averaged together.
     """
     spec = kv.spec
     length = sum(piece.entries for piece in pieces)
     num_layers = len(range(spec.layers)[layers])
-    shape = (num_layers, 2, spec.kv_heads, length + room, spec.head_dim)
+    multiple = by_device(ROOM_MULTIPLE, kv.device)
+    capacity = -(-(length + room) // multiple) * multiple
+    shape = (num_layers, 2, spec.kv_heads, capacity, spec.head_dim)
     out = torch.empty(shape, dtype=kv.compute_dtype, device=kv.device)
     at = 0
     for stretch in _stretches(pieces):

@@ -24,6 +24,7 @@ class Report:
 
     def close(self, name: str, value: Tensor, golden: Tensor) -> None:
         """Compare numbers; a not-a-number on either side is infinitely far."""
+        value = value.cpu()  # where golden arrays lie, whatever the device under test
         if value.shape != golden.shape:
             self.faults.append(f"{name}: shape {list(value.shape)} for {list(golden.shape)}")
             return
@@ -42,6 +43,7 @@ class Report:
         if golden.is_floating_point():
             self.close(name, value, golden)
         else:
+            value = value.cpu()
             self.same(name, torch.equal(value, golden), _unlike(value, golden))
 
     def equal(self, name: str, value: object, golden: object) -> None:
