@@ -1,35 +1,52 @@
-"""Nearest vectors by cosine. Knows ids and numbers; knows no SQL, no video.
+"""Nearest vectors by cosine, kept in any of the kinds. Knows ids and numbers; no SQL, no video."""
 
-Exact and flat: right up to some 20,000 vectors. Larger kinds belong behind this same class.
-"""
-
+import math
 from typing import Any
 
 import faiss
 import numpy as np
 from numpy.typing import NDArray
 
+from agentkit_storage import vector_kinds
 from agentkit_storage.errors import VectorError
 from agentkit_storage.records import unit_vector
+from agentkit_storage.vector_kinds import Kind
 
 Ids = NDArray[np.int64]
 
 
 class VectorIndex:
-    """Unit vectors of one size, by id. Ids only ever grow, so that none can be there twice."""
+    """Unit vectors of one size, by id. Ids only ever grow, so that none can be there twice.
 
-    def __init__(self, size: int) -> None:
-        self._index = faiss.IndexIDMap2(faiss.IndexFlatIP(size))
+    `made_for` is how many vectors it was laid out for; a kind other than flat is trained on
+    `sample` [N, E], and its scores are near the cosine, not the cosine.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        kind: Kind = Kind.FLAT,
+        made_for: int = 0,
+        sample: NDArray[np.float32] | None = None,
+    ) -> None:
+        self._index = vector_kinds.make(kind, size, made_for, sample)
         self._last_id = 0
         self.size = size
+        self.kind = kind
+        self.made_for = made_for
 
     def __len__(self) -> int:
         return int(self._index.ntotal)
 
     @property
+    def exact(self) -> bool:
+        """Whether `search` misses nothing and its scores are the cosines."""
+        return self.kind is Kind.FLAT
+
+    @property
     def ids(self) -> Ids:
         """All ids, [N], in no order."""
-        return np.asarray(faiss.vector_to_array(self._index.id_map), np.int64)
+        return vector_kinds.ids_in(self._index)
 
     def add(self, ids: Ids, vectors: NDArray[np.float32]) -> None:
         """Add unit vectors [N, E] under rising ids [N].
@@ -53,38 +70,62 @@ class VectorIndex:
             self._index.remove_ids(_selector(ids))
 
     def search(
-        self, vector: NDArray[np.float32], k: int, only: Ids | None = None
+        self, vector: NDArray[np.float32], k: int, only: Ids | None = None, probes: int = 1
     ) -> list[tuple[int, float]]:
-        """Return up to `k` (id, cosine), best first; `only` limits the search to some ids."""
+        """Return up to `k` (id, score), best first; `only` limits the search to some ids.
+
+        IVF-SQ8 reads `probes` of its lists; more, where `only` leaves less in each, and all,
+        where those hold fewer than `k`: a search never comes back short.
+        """
         query = unit_vector(vector, "the query", self.size)[None]
         if k < 1 or not len(self) or (only is not None and not len(only)):
             return []
-        params = None if only is None else _filter(_selector(only))
+        if self.kind is not Kind.IVF_SQ8:
+            return self._found(query, k, _parameters(only))
+        lists = self._index.nlist
+        share = 1.0 if only is None else min(1.0, len(only) / len(self))
+        probes = min(lists, math.ceil(probes / share))
+        found = self._found(query, k, _ivf_parameters(only, probes))
+        wanted = min(k, len(self) if only is None else len(only))
+        if len(found) < wanted and probes < lists:
+            return self._found(query, k, _ivf_parameters(only, lists))
+        return found
+
+    def _found(self, query: NDArray[np.float32], k: int, params: Any) -> list[tuple[int, float]]:
         scores, ids = self._index.search(query, min(k, len(self)), params=params)
-        # FAISS pads with -1 where the filter leaves fewer than k.
+        # FAISS pads with -1 where it has fewer than k.
         found = [(int(id_), float(s)) for id_, s in zip(ids[0], scores[0], strict=True) if id_ >= 0]
-        return sorted(found, key=lambda pair: (-pair[1], pair[0]))
+        return best_first(found)
 
     def dump(self) -> bytes:
         """Return all of it as bytes."""
         return bytes(faiss.serialize_index(self._index).tobytes())
 
     @classmethod
-    def load(cls, data: bytes) -> "VectorIndex":
+    def load(cls, data: bytes | memoryview, made_for: int = 0) -> "VectorIndex":
         """Return what `dump` wrote. The bytes must be known to be whole: FAISS checks nothing."""
         inner: Any = faiss.deserialize_index(np.frombuffer(data, np.uint8))
-        if not isinstance(inner, faiss.IndexIDMap2):
-            raise VectorError("not an index of ours")
         index = cls(inner.d)
+        index.kind, index.made_for = vector_kinds.kind_of(inner), made_for
         index._index = inner
         index._last_id = int(index.ids.max(initial=0))
         return index
 
 
+def best_first(found: list[tuple[int, float]]) -> list[tuple[int, float]]:
+    """Return (id, score) pairs in the order of every search: by score, then by id."""
+    return sorted(found, key=lambda pair: (-pair[1], pair[0]))
+
+
+def _parameters(only: Ids | None) -> Any:
+    # FAISS's stub does not know that parameters are given by name.
+    return None if only is None else faiss.SearchParameters(sel=_selector(only))  # type: ignore[call-arg]
+
+
+def _ivf_parameters(only: Ids | None, probes: int) -> Any:
+    selector = None if only is None else _selector(only)
+    return faiss.SearchParametersIVF(sel=selector, nprobe=probes)  # type: ignore[call-arg]
+
+
 def _selector(ids: Ids) -> Any:
     return faiss.IDSelectorBatch(np.ascontiguousarray(ids, np.int64))
-
-
-def _filter(selector: Any) -> Any:
-    # FAISS's stub does not know that parameters are given by name.
-    return faiss.SearchParameters(sel=selector)  # type: ignore[call-arg]
