@@ -252,12 +252,14 @@ class _Int8Page:
     def _read_keys(self, layers: Layers, at: Place, steps: Tensor, out: Tensor) -> None:
         all_scales = self._key_scales[layers]
         if at.blocks is not None:
-            torch.mul(steps, all_scales.index_select(-2, at.blocks).to(out), out=out)
+            scales = move(all_scales.index_select(-2, at.blocks), out.device)
+            torch.mul(steps, scales.to(out), out=out)
             return
         assert isinstance(at.rows, slice)
         start, stop = at.rows.start, at.rows.stop
         first = start // BLOCK_ROWS
-        scales = all_scales[..., first : -(-stop // BLOCK_ROWS), :].to(out)
+        held = all_scales[..., first : -(-stop // BLOCK_ROWS), :]
+        scales = move(held, out.device).to(out)
         each = scales.repeat_interleave(BLOCK_ROWS, -2)[..., start - first * BLOCK_ROWS :, :]
         torch.mul(steps, each[..., : stop - start, :], out=out)
 

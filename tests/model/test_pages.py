@@ -173,3 +173,14 @@ def test_bytes_are_those_of_the_tensors(dtype):
 def test_zeros_stay_zeros():
     store = filled(torch.zeros(2, 2, 2, 10, 4), [4, 6])
     assert (store.read_all(range(10)) == 0).all()
+
+
+@pytest.mark.parametrize("ranges", [[range(3, 80)], [range(3, 9), range(70, 80)]])
+def test_all_that_a_read_takes_from_host_memory_is_moved(monkeypatch, ranges):
+    """8-bit numbers and both kinds of scales, by `move`: pinned, and never waited for."""
+    store = filled(drawn(90), [90])
+    store.device = torch.device("meta")
+    moved = []
+    monkeypatch.setattr(pages, "move", lambda x, device: moved.append(x.dtype) or x.to(device))
+    assert store.read(0, store.locate(ranges))[0].device == store.device
+    assert sorted(moved, key=str) == [pages.SCALE, pages.SCALE, torch.int8]
