@@ -76,6 +76,8 @@ WHOLE_VIDEO: Keys = VIDEO | {
     "instruments": "what looked and listened",
     "missing": "what did not, each with its reason",
     "warnings": "what was wrong with the file",
+    "collection": "the collection that it is in",
+    "pinned": "whether its KV stays, whatever `tiers.kv_budget_gb` says",
 }
 EVENT: Keys = {
     "event": "`start`, `chunk`, `done`, `skip` (in the store already) or `error`",

@@ -3,14 +3,17 @@
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
 
+from agentkit_storage import row_codec
 from agentkit_storage.blobs import Blob
 from agentkit_storage.records import Array, ChunkRecord, GroupRecord, Segment, clean_text
+from agentkit_storage.row_codec import TokensDtype
 from agentkit_storage.schema import BlobRow, ChunkRow, GroupRow, NoteRow, VideoRow
 from agentkit_storage.sealed import seal
 from agentkit_storage.types import Chunk, Note
@@ -18,7 +21,35 @@ from agentkit_storage.types import Chunk, Note
 SOUND = None  # the chunk of a note that was heard
 
 
-def insert(conn: sa.Connection, record: ChunkRecord, blob: Blob | None) -> int:
+@dataclass(frozen=True, slots=True, eq=False)
+class PackedRows:
+    """A chunk's groups as they will be read, how each one's rows are kept, and the blob's arrays.
+
+    Groups without rows have no codec.
+    """
+
+    groups: tuple[GroupRecord, ...]
+    codecs: dict[int, str]
+    tensors: dict[str, Array]
+
+
+def pack(groups: Sequence[GroupRecord], wanted: TokensDtype) -> PackedRows:
+    """Return groups in the form that they are kept in; digests are of what will be read."""
+    codecs = {g.index: row_codec.codec_of(g.rows, wanted) for g in groups if g.rows is not None}
+    tensors: dict[str, Array] = {}
+    for group in groups:
+        if group.rows is not None:
+            tensors |= row_codec.encoded(group.rows, group.index, codecs[group.index])
+    read = tuple(
+        replace(g, rows=row_codec.decoded(tensors, g.index, codecs[g.index]))
+        if g.rows is not None
+        else g
+        for g in groups
+    )
+    return PackedRows(read, codecs, tensors)
+
+
+def insert(conn: sa.Connection, record: ChunkRecord, blob: Blob | None, packed: PackedRows) -> int:
     """Add a chunk's rows but for its segments; return the chunk row's id."""
     chunk = record.chunk
     if blob is not None:
@@ -32,13 +63,16 @@ def insert(conn: sa.Connection, record: ChunkRecord, blob: Blob | None) -> int:
             first_group=chunk.first_group,
             num_groups=chunk.num_groups,
             rows_sha256=blob.sha256 if blob else None,
-            digest=digest(record.notes, record.groups),
+            digest=digest(record.notes, packed.groups),
             texts_digest=digest(segments=record.segments),
         )
     )
     assert made.inserted_primary_key is not None
     chunk_id = int(made.inserted_primary_key[0])
-    rows = [_group_row(group, chunk.video_id, chunk_id) for group in record.groups]
+    rows = [
+        _group_row(group, chunk.video_id, chunk_id) | {"rows_codec": packed.codecs.get(group.index)}
+        for group in packed.groups
+    ]
     conn.execute(sa.insert(GroupRow), rows)
     insert_notes(conn, chunk.video_id, chunk_id, record.notes)
     return chunk_id
@@ -158,16 +192,6 @@ def digest(
 def _feed(sha256: "hashlib._Hash", start_s: float, end_s: float, *values: object) -> None:
     clean = [clean_text(value) if isinstance(value, str) else value for value in values]
     sha256.update(json.dumps([float(start_s), float(end_s), *clean]).encode() + b"\n")
-
-
-def rows_name(index: int) -> str:
-    """Return the name of a group's rows in its chunk's blob."""
-    return f"rows.{index}"
-
-
-def rows_of(groups: Iterable[GroupRecord]) -> Mapping[str, Array]:
-    """Return the arrays that go into a chunk's blob."""
-    return {rows_name(group.index): group.rows for group in groups if group.rows is not None}
 
 
 def _group_row(group: GroupRecord, video_id: str, chunk_id: int) -> dict[str, object]:

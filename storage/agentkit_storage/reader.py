@@ -29,10 +29,10 @@ class Reader:
         self._indexes: dict[str, SpaceIndex] = {}
         self._store_id = ""
 
-    def videos(self) -> list[StoredVideo]:
-        """Return all videos in the order in which they were added."""
+    def videos(self, collection: str | None = None) -> list[StoredVideo]:
+        """Return all videos, or those of a collection, in the order in which they were added."""
         with self._db.read() as conn:
-            return videos.select(conn)
+            return videos.select(conn, collection=collection)
 
     def video(self, name: str | Path) -> StoredVideo:
         """Return the video of this id, path, beginning of an id (4 or more), or file name.
@@ -124,21 +124,32 @@ class Reader:
         vector: NDArray[np.float32],
         k: int,
         video_ids: Sequence[str] | None = None,
+        collection: str | None = None,
     ) -> list[Hit]:
         """Return up to `k` segments by cosine to `vector` [E], best first.
+
+        Only from some videos where `video_ids` or `collection` says so, or both.
 
         Raises:
             VectorError: NaN, no direction, or another size than the space's.
         """
         with self._db.read() as conn:
             unit = unit_vector(vector, "the query", segments.sizes(conn).get(space))
-            found = self._index(space).search(conn, unit, k, video_ids)
+            only = videos.in_collection(conn, collection, video_ids)
+            found = self._index(space).search(conn, unit, k, only)
             return segments.hits(conn, found)
 
-    def search_words(self, query: str, k: int, video_ids: Sequence[str] | None = None) -> list[Hit]:
+    def search_words(
+        self,
+        query: str,
+        k: int,
+        video_ids: Sequence[str] | None = None,
+        collection: str | None = None,
+    ) -> list[Hit]:
         """Return up to `k` segments with any of the words, by bm25. Any text is a fair query."""
         with self._db.read() as conn:
-            return words.search_words(conn, query, k, video_ids)
+            only = videos.in_collection(conn, collection, video_ids)
+            return words.search_words(conn, query, k, only)
 
     def segments(self, video_id: str, index: int) -> list[Hit]:
         """Return a chunk's searchable texts in order, with a score of 0."""

@@ -15,6 +15,7 @@ from sqlalchemy import (
     String,
     Text,
     UniqueConstraint,
+    false,
     text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -22,7 +23,9 @@ from sqlalchemy.types import TypeDecorator
 
 from agentkit_storage.records import clean_text
 
-REVISION = "0002"  # the newest migration; a test holds the two together
+REVISION = "0003"  # the newest migration; a test holds the two together
+
+DEFAULT_COLLECTION = "default"
 
 RowId = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers INTEGER keys only
 
@@ -91,6 +94,10 @@ class VideoRow(Base):
     fingerprint: Mapped[str] = mapped_column(CleanText)
     sound_digest: Mapped[str | None] = mapped_column(String(64))  # SHA-256; None: not listened yet
     added_at: Mapped[float] = mapped_column(Double)  # seconds since 1970
+    collection: Mapped[str] = mapped_column(
+        String(64), index=True, server_default=DEFAULT_COLLECTION
+    )
+    kv_pinned: Mapped[bool] = mapped_column(server_default=false())
 
 
 class BlobRow(Base):
@@ -139,6 +146,7 @@ class GroupRow(Base):
     ids: Mapped[bytes | None] = mapped_column(
         LargeBinary
     )  # int32, sealed; None: see the rows' blob
+    rows_codec: Mapped[str | None] = mapped_column(String(32))  # see row_codec; None: as given
 
 
 class NoteRow(Base):
@@ -209,3 +217,6 @@ class KvRow(Base):
     fingerprint: Mapped[str] = mapped_column(String(200))
     number: Mapped[int]
     blob_sha256: Mapped[str] = mapped_column(ForeignKey("blob.sha256"), index=True)
+    nbytes: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))  # the blob's
+    dtype: Mapped[str] = mapped_column(String(32), server_default="")  # "": not known
+    last_used_at: Mapped[float] = mapped_column(Double, server_default=text("0"))  # see kv_budget

@@ -5,7 +5,7 @@ derived. Knows no model, no agent, no video file.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -13,11 +13,22 @@ from typing import Self, Unpack
 
 import sqlalchemy as sa
 
-from agentkit_storage import chunks, locks, segments, settings, tokens, upkeep, videos
+from agentkit_storage import (
+    chunks,
+    kv_budget,
+    locks,
+    row_codec,
+    segments,
+    settings,
+    tokens,
+    upkeep,
+    videos,
+)
 from agentkit_storage.errors import RecordError, StoreError
 from agentkit_storage.files import make_folder
 from agentkit_storage.reader import Reader
 from agentkit_storage.records import Array, ChunkRecord, check_notes, check_record
+from agentkit_storage.row_codec import TokensDtype
 from agentkit_storage.schema import KvRow
 from agentkit_storage.types import Note, Problem, StoredVideo, StoreStats
 from agentkit_storage.videos import VALID_ID, VideoChanges
@@ -31,12 +42,26 @@ class Store(Reader):
     Every method may raise StoreError; those that name a video by id raise UnknownVideoError.
     """
 
+    kv_budget_bytes: int | None = None
+    tokens_dtype: TokensDtype = "lossless"
+
     @classmethod
-    def open(cls, location: Path | str) -> Self:
-        """Open the store in a folder; both are made where they are missing, and migrated."""
+    def open(
+        cls,
+        location: Path | str,
+        kv_budget_bytes: int | None = None,
+        tokens_dtype: TokensDtype = "lossless",
+    ) -> Self:
+        """Open the store in a folder; both are made where they are missing, and migrated.
+
+        `kv_budget_bytes` is what `trim_kv` keeps all KV to, None: no limit. `tokens_dtype` is how
+        rows of chunks that are added are kept; what is stored stays as it is.
+        """
+        row_codec.check_dtype(tokens_dtype)
         if "://" in str(location):
             raise StoreError(f"{location}: only a folder can be a store yet; name a folder")
         store = cls(Path(location))
+        store.kv_budget_bytes, store.tokens_dtype = kv_budget_bytes, tokens_dtype
         make_folder(store._folder)
         make_folder(store._folder / "locks")
         store._db.migrate(store._folder / "locks" / "migrate.lock")
@@ -129,16 +154,16 @@ class Store(Reader):
                 return
             sizes = segments.sizes(conn)
         rows = segments.rows(record, sizes)
-        tensors = chunks.rows_of(record.groups)
-        blob = self._blobs.put(tensors) if tensors else None
+        packed = chunks.pack(record.groups, self.tokens_dtype)
+        blob = self._blobs.put(packed.tensors) if packed.tensors else None
         with self._db.write("chunk") as conn:
             videos.require(conn, record.chunk.video_id)
             if chunks.exists(conn, record.chunk):
                 return
             segments.claim_sizes(conn, sizes)
             if blob is not None and not self._blobs.has(blob):  # freed by gc since
-                self._blobs.put(tensors)
-            chunk_id = chunks.insert(conn, record, blob)
+                self._blobs.put(packed.tensors)
+            chunk_id = chunks.insert(conn, record, blob, packed)
             segments.insert(conn, record.chunk.video_id, chunk_id, rows)
 
     # KV
@@ -153,14 +178,13 @@ class Store(Reader):
             videos.require(conn, video_id)
         blob = self._blobs.put(tensors)
         key = tokens.kv_key(video_id, fingerprint, index)
-        values = {"video_id": video_id, "fingerprint": fingerprint, "number": index}
         with self._db.write("kv") as conn:
             videos.require(conn, video_id)
             if not self._blobs.has(blob):  # freed by gc since
                 self._blobs.put(tensors)
             chunks.insert_blob(conn, blob)
             conn.execute(sa.delete(KvRow).where(*key))
-            conn.execute(sa.insert(KvRow).values(**values, blob_sha256=blob.sha256))
+            kv_budget.insert(conn, (video_id, fingerprint, index), blob, tensors)
 
     def drop_kv(self, video_id: str, fingerprint: str | None = None) -> None:
         """Forget a video's caches, of one fingerprint or all; `gc` frees their bytes."""
@@ -169,6 +193,38 @@ class Store(Reader):
             conn.execute(
                 old if fingerprint is None else old.where(KvRow.fingerprint == fingerprint)
             )
+
+    def touch_kv(self, video_id: str, fingerprint: str) -> bool:
+        """Note that a KV is used now; skipped, with False, where another process is writing."""
+        return kv_budget.touch(self._db, video_id, fingerprint)
+
+    def pin_kv(self, video_id: str, pinned: bool = True) -> None:
+        """Let a video's KV stay whatever the budget says, or no longer."""
+        with self._db.write("video") as conn:
+            videos.pin_kv(conn, video_id, pinned)
+
+    def trim_kv(self, budget_bytes: int | None = None, keep: Collection[str] = ()) -> int:
+        """Drop KV, the least recently used first, until all of it fits; return bytes freed.
+
+        What stays: KV that is pinned, of the videos in `keep`, and of those that somebody ingests
+        right now. Without a budget, here or at `open`, nothing is dropped.
+        """
+        budget = self.kv_budget_bytes if budget_bytes is None else budget_bytes
+        if budget is None:
+            return 0
+        with self._db.read() as conn:
+            over = kv_budget.total(conn) > budget
+            candidates = kv_budget.droppable(conn, keep) if over else []
+        freed = 0
+        for candidate in candidates:
+            with self.ingest_lock(candidate.video_id, wait=False) as held:
+                freed += self._drop_if_over(candidate, budget) if held else 0
+        return freed
+
+    def _drop_if_over(self, candidate: kv_budget.CachedKV, budget_bytes: int) -> int:
+        with self._db.write("trim") as conn:
+            blobs = kv_budget.drop_if_over(conn, candidate, budget_bytes)
+        return upkeep.free(self._db, self._blobs, blobs or ())
 
     # Search
 

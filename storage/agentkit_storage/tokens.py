@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import sqlalchemy as sa
 
+from agentkit_storage import row_codec
 from agentkit_storage.blobs import Blob, BlobError, BlobFolder
-from agentkit_storage.chunks import rows_name
-from agentkit_storage.errors import DamagedChunkError, StoreError
+from agentkit_storage.errors import DamagedChunkError
 from agentkit_storage.records import Array, GroupRecord
 from agentkit_storage.schema import BlobRow, ChunkRow, GroupRow, KvRow
 from agentkit_storage.sealed import SealError, unseal
@@ -42,8 +42,9 @@ def _group(row: "sa.Row[*tuple[Any, ...]]", blobs: BlobFolder, rows: bool) -> Gr
     try:
         ids = None if row.ids is None else tuple(unseal(row.ids, np.int32).tolist())
         if rows and ids is None and row.rows_sha256 is not None and row.num_tokens:
-            name = rows_name(row.number)
-            array = blobs.read(_blob(row, row.rows_sha256), [name])[name]
+            names = row_codec.names(row.number, row.rows_codec)
+            arrays = blobs.read(_blob(row, row.rows_sha256), names)
+            array = row_codec.decoded(arrays, row.number, row.rows_codec)
     except (SealError, BlobError) as error:
         what = f"stored tokens are damaged ({error})"
         raise DamagedChunkError(row.video_id, row.start_s, row.end_s, what, AGAIN) from error
@@ -59,18 +60,18 @@ def kv(
     """Return the cache stored under (video_id, fingerprint, index), all of it or some arrays.
 
     Raises:
-        StoreError: nothing is stored there.
-        DamagedChunkError: it fails its checksum.
+        DamagedChunkError: it fails its checksum, or nothing is stored there.
     """
     video_id, fingerprint, index = key
     query = sa.select(BlobRow).join(KvRow, KvRow.blob_sha256 == BlobRow.sha256)
     row = conn.execute(query.where(*kv_key(video_id, fingerprint, index))).one_or_none()
-    if row is None:
-        raise StoreError(f"video {video_id[:12]}: no KV is stored for chunk {index}")
+    start_s, end_s = chunk_span(conn, video_id, index)
+    if row is None:  # never made, or dropped to keep to the budget while it was being read
+        what = f"no KV is stored for chunk {index}"
+        raise DamagedChunkError(video_id, start_s, end_s, what, _PREFILL)
     try:
         return blobs.read(_blob(row, row.sha256), names)
     except BlobError as error:
-        start_s, end_s = chunk_span(conn, video_id, index)
         what = f"stored KV is damaged ({error})"
         raise DamagedChunkError(video_id, start_s, end_s, what, _PREFILL) from error
 

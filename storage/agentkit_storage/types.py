@@ -72,6 +72,22 @@ class StoredVideo:
     instruments: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()  # instruments left out, each with its reason
     warnings: tuple[str, ...] = ()
+    collection: str = "default"
+    pinned: bool = False  # its KV stays, whatever the budget
+
+
+@dataclass(frozen=True, slots=True)
+class Tier:
+    """What is kept of one video in one tier, of one making; vectors: in one space, `part`."""
+
+    name: str  # notes, vectors, tokens or kv
+    part: str
+    fingerprint: str  # what it depends on besides the content
+    nbytes: int
+    chunks: int  # that have it
+    dtype: str  # of its numbers, several with commas; "" for text, and where it was not noted
+    used_at: float | None = None  # seconds since 1970; KV only
+    pinned: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Looking after a store: check every hash, count bytes, free what nothing refers to."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,8 @@ from agentkit_storage.schema import (
 )
 from agentkit_storage.segments import TEXT, unpack
 from agentkit_storage.types import Problem, StoreStats, VideoBytes
+
+_BATCH = 1000  # of ids in one statement
 
 Progress = Callable[[int, int], None]
 
@@ -88,6 +90,19 @@ def gc(db: Database, blobs: BlobFolder, index_folder: Path, grace_s: float) -> i
         ]
         freed += [path for path in unfinished if _age_s(path) >= grace_s]
         return sum(_remove(path) for path in freed)
+
+
+def free(db: Database, blobs: BlobFolder, sha256s: Sequence[str]) -> int:
+    """Free those of some blobs that nothing refers to by now; return bytes freed."""
+    if not sha256s:
+        return 0
+    with db.write("free") as conn:
+        freed: list[str] = []
+        for at in range(0, len(sha256s), _BATCH):
+            some = BlobRow.sha256.in_(sha256s[at : at + _BATCH])
+            freed += conn.scalars(sa.select(BlobRow.sha256).where(some, _UNUSED))
+            conn.execute(sa.delete(BlobRow).where(some, _UNUSED))
+        return sum(_remove(blobs.path(sha256)) for sha256 in freed)
 
 
 def _age_s(path: Path) -> float:

@@ -10,7 +10,12 @@ from typing import Any, TypedDict
 import numpy as np
 import sqlalchemy as sa
 
-from agentkit_storage.errors import AmbiguousVideoError, IncompatibleError, UnknownVideoError
+from agentkit_storage.errors import (
+    AmbiguousVideoError,
+    IncompatibleError,
+    RecordError,
+    UnknownVideoError,
+)
 from agentkit_storage.schema import (
     ChunkRow,
     GroupRow,
@@ -23,11 +28,12 @@ from agentkit_storage.schema import (
 from agentkit_storage.types import StoredVideo
 
 VALID_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+VALID_COLLECTION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 MIN_PREFIX = 4
 
 _COLUMNS = (
     "path", "title", "duration_s", "frames_in_file", "frames_seen", "step_s", "state",
-    "width_px", "height_px", "has_sound", "instruments", "missing", "warnings",
+    "width_px", "height_px", "has_sound", "instruments", "missing", "warnings", "collection",
 )  # fmt: skip
 _TUPLES = ("instruments", "missing", "warnings")
 
@@ -48,6 +54,7 @@ class VideoChanges(TypedDict, total=False):
     instruments: tuple[str, ...]
     missing: tuple[str, ...]
     warnings: tuple[str, ...]
+    collection: str
 
 
 def insert(conn: sa.Connection, video: StoredVideo, fingerprint: str) -> None:
@@ -60,6 +67,7 @@ def insert(conn: sa.Connection, video: StoredVideo, fingerprint: str) -> None:
                 "remove it from the store and ingest it again"
             )
         return
+    check_collection(video.collection)
     values = _plain({name: getattr(video, name) for name in _COLUMNS})
     own = {"id": video.video_id, "fingerprint": fingerprint}
     conn.execute(sa.insert(VideoRow).values(**values, **own, added_at=time.time()))
@@ -69,9 +77,34 @@ def update(conn: sa.Connection, video_id: str, changes: VideoChanges) -> None:
     values = _plain(dict(changes))
     if unknown := set(values) - set(_COLUMNS):
         raise TypeError(f"a video has no {', '.join(sorted(unknown))} to change")
+    if "collection" in changes:
+        check_collection(changes["collection"])
     require(conn, video_id)
     if values:
         conn.execute(sa.update(VideoRow).where(VideoRow.id == video_id).values(**values))
+
+
+def check_collection(name: str) -> None:
+    """Raise RecordError unless this can be a collection's name."""
+    if not VALID_COLLECTION.fullmatch(name):
+        raise RecordError(
+            f"{name!r} is no name of a collection; use up to 64 letters, digits, '.', '_' and '-'"
+        )
+
+
+def pin_kv(conn: sa.Connection, video_id: str, pinned: bool) -> None:
+    require(conn, video_id)
+    conn.execute(sa.update(VideoRow).where(VideoRow.id == video_id).values(kv_pinned=pinned))
+
+
+def in_collection(
+    conn: sa.Connection, collection: str | None, video_ids: Iterable[str] | None
+) -> list[str] | None:
+    """Return which of some videos, or of all, are in a collection; None stands for no limit."""
+    if collection is None:
+        return None if video_ids is None else list(video_ids)
+    inside = set(conn.scalars(sa.select(VideoRow.id).where(VideoRow.collection == collection)))
+    return sorted(inside if video_ids is None else inside & set(video_ids))
 
 
 def require(conn: sa.Connection, video_id: str) -> None:
@@ -80,7 +113,9 @@ def require(conn: sa.Connection, video_id: str) -> None:
         raise UnknownVideoError(video_id, _known_names(conn))
 
 
-def select(conn: sa.Connection, video_ids: Iterable[str] | None = None) -> list[StoredVideo]:
+def select(
+    conn: sa.Connection, video_ids: Iterable[str] | None = None, collection: str | None = None
+) -> list[StoredVideo]:
     """Return videos in the order in which they came."""
     tiers = {
         "notes": sa.exists().where(NoteRow.video_id == VideoRow.id),
@@ -93,6 +128,8 @@ def select(conn: sa.Connection, video_ids: Iterable[str] | None = None) -> list[
     )
     if video_ids is not None:
         query = query.where(VideoRow.id.in_(list(video_ids)))
+    if collection is not None:
+        query = query.where(VideoRow.collection == collection)
     rows = conn.execute(query.order_by(VideoRow.added_at, VideoRow.id)).all()
     counts = _whole_chunks(conn, [row.id for row in rows])
     return [_stored(row, counts.get(row.id, 0), list(tiers)) for row in rows]
@@ -135,7 +172,8 @@ def _stored(row: "sa.Row[*tuple[Any, ...]]", chunks: int, tiers: Sequence[str]) 
     values = {name: getattr(row, name) for name in _COLUMNS}
     values |= {name: tuple(values[name]) for name in _TUPLES}
     held = tuple(tier for tier in tiers if getattr(row, f"has_{tier}"))
-    return StoredVideo(video_id=row.id, chunks=chunks, tiers=held, **values)
+    own = {"video_id": row.id, "chunks": chunks, "tiers": held, "pinned": row.kv_pinned}
+    return StoredVideo(**own, **values)
 
 
 def _whole_chunks(conn: sa.Connection, video_ids: Sequence[str]) -> dict[str, int]:
