@@ -23,7 +23,9 @@ logger = logging.getLogger(__name__)
 
 SPLITS = 32
 NOTHING = -1e30  # score of a key that is not there; finite, so that an empty split has no NaN
-EAGER_STEPS = 2  # before recording: they load kernels, and an answer of two tokens needs no graph
+# Before recording: they load kernels. Recording waits for the device and gives its unused memory
+# back, so that a graph is worth it for answers of more than some tokens only.
+EAGER_STEPS = 8
 
 
 class Attention(Protocol):
@@ -48,7 +50,7 @@ class StaticStep:
     def __init__(self, run: Run) -> None:
         self._run = run
         self._bound: weakref.ref[DecodeCache] | None = None
-        self._memory: tuple[int, torch.Size] | None = None
+        self._memory: tuple[int, torch.Size, torch.dtype] | None = None
         self._inputs: _Inputs | None = None
         self._replay: Callable[[], Tensor] | None = None
         self._steps = 0
@@ -69,7 +71,7 @@ class StaticStep:
         if self._bound is None or self._bound() is not cache:
             cache.clear_room()  # masked keys weigh nothing, but nothing times NaN is NaN
             self._bound = weakref.ref(cache)
-        memory = (cache.rows.data_ptr(), cache.rows.shape)
+        memory = (cache.rows.data_ptr(), cache.rows.shape, cache.rows.dtype)
         if self._inputs is None or memory != self._memory:
             self._replay, self._steps = None, 0
             self._memory, self._inputs = memory, _Inputs(cache, row)

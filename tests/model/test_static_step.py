@@ -89,6 +89,7 @@ def replays(monkeypatch):
         return replay
 
     monkeypatch.setattr(static_step, "recorded", recorded)
+    monkeypatch.setattr(static_step, "EAGER_STEPS", 2)
     monkeypatch.setattr(StaticStep, "_records_on", staticmethod(lambda device: True))
     return made
 
@@ -126,6 +127,31 @@ def test_another_cache_is_recorded_anew(decoder, replays):
 
 
 @torch.no_grad()
+def test_the_same_memory_read_as_another_type_is_recorded_anew(decoder, replays):
+    step = StaticStep(decoder.run_row)
+    caches = [DecodeCache.empty(decoder.spec, 40, dtype=torch.bfloat16) for _ in range(2)]
+    caches[1].rows = caches[0].rows.view(torch.float16)
+    for cache in caches:
+        decoder.extend(cache, START)
+        wanted = filled(decoder, 40)
+        for token in (7, 8, 9, 10):
+            logits = advance(decoder, step, cache, token)
+            assert_close(logits, decoder.step(wanted, token), atol=0.1, rtol=0.0)
+    assert len(replays) == 2
+
+
+@torch.no_grad()
+def test_a_short_answer_is_not_recorded(decoder, replays, monkeypatch):
+    monkeypatch.setattr(static_step, "EAGER_STEPS", 5)
+    cache, step = filled(decoder, 40), StaticStep(decoder.run_row)
+    for token in range(5):
+        advance(decoder, step, cache, token)
+    assert not replays
+    advance(decoder, step, cache, 5)
+    assert len(replays) == 1
+
+
+@torch.no_grad()
 def test_a_cache_is_not_kept_alive(decoder):
     step, cache = StaticStep(decoder.run_row), filled(decoder, 40)
     for token in (7, 8, 9):
@@ -142,6 +168,7 @@ def test_without_a_graph_it_goes_on(decoder, monkeypatch, caplog):
         raise RuntimeError("no graphs here")
 
     monkeypatch.setattr(static_step, "recorded", recorded)
+    monkeypatch.setattr(static_step, "EAGER_STEPS", 2)
     monkeypatch.setattr(StaticStep, "_records_on", staticmethod(lambda device: True))
     ours, theirs, step = filled(decoder, 40), filled(decoder, 40), StaticStep(decoder.run_row)
     for token in (7, 8, 9, 10, 11):
