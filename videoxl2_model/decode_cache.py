@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from videoxl2_model.assembly import ROOM_MULTIPLE
 from videoxl2_model.attention import attend, attend_one, merge
 from videoxl2_model.cuda import by_device
 from videoxl2_model.errors import RoomError
@@ -31,8 +32,10 @@ class DecodeCache:
     def empty(
         cls, spec: KVSpec, room: int, *, dtype: torch.dtype = torch.float32, device: str = "cpu"
     ) -> "DecodeCache":
-        """Return a cache without a video, for text alone."""
-        shape = (spec.layers, 2, spec.kv_heads, room, spec.head_dim)
+        """Return a cache without a video, for text alone; on CUDA maybe with more room."""
+        multiple = by_device(ROOM_MULTIPLE, torch.device(device))
+        capacity = -(-room // multiple) * multiple
+        shape = (spec.layers, 2, spec.kv_heads, capacity, spec.head_dim)
         rows = torch.empty(shape, dtype=dtype, device=device)
         return cls(rows, 0, rotary(spec.head_dim, spec.rope_base))
 

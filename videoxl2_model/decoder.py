@@ -29,6 +29,9 @@ class Decoder:
 
     `steps` names the weight type for single-row steps; `auto` takes int8 on a CPU in float32
     (fastest there, see benchmarks) and the loaded weights elsewhere.
+
+    Raises:
+        SettingError: `steps` is int8 and the layers are not on a CPU.
     """
 
     def __init__(self, model: Any, steps: StepWeights = "auto") -> None:
@@ -46,6 +49,10 @@ class Decoder:
         if steps == "auto":
             on_cpu = self.device.type == "cpu" and self.dtype == torch.float32
             steps = "int8" if on_cpu else "model"
+        if steps == "int8" and self.device.type != "cpu":
+            raise SettingError(
+                f'steps="int8" runs on a CPU only, not on {self.device}; take "model" or "bfloat16"'
+            )
         self.steps: StepWeights = steps
         self._ops = model_ops(model)
 

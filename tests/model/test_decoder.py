@@ -99,6 +99,22 @@ def test_device_and_type_are_the_layers_not_the_embeddings(decoder):
     assert apart.embed([1, 2]).device.type == "meta"
 
 
+def test_8_bit_steps_off_a_cpu_are_refused_at_once(decoder):
+    class Elsewhere(Decoder):
+        _norm = torch.empty(1, dtype=torch.float32, device="meta")
+
+    with pytest.raises(SettingError, match=r'not on meta; take "model" or "bfloat16"$'):
+        Elsewhere(decoder.model, "int8")
+    assert Elsewhere(decoder.model).steps == "model"
+
+
+@pytest.mark.parametrize(("room", "capacity"), [(1, 8), (8, 8), (9, 16)])
+def test_room_for_text_alone_splits_evenly_on_a_gpu(decoder, monkeypatch, room, capacity):
+    monkeypatch.setitem(decode_cache.ROOM_MULTIPLE, "meta", 8)
+    assert DecodeCache.empty(decoder.spec, room, device="meta").capacity == capacity
+    assert DecodeCache.empty(decoder.spec, room).capacity == room
+
+
 class Largest(TorchDispatchMode):
     """The most elements that any tensor had."""
 
