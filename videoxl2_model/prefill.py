@@ -11,14 +11,14 @@ That is how a GPU is kept busy (launches are counted in `BlockAttention`).
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain, pairwise
 
 import torch
 from torch import Tensor
 
 from videoxl2_model.block_attention import BlockAttention, Plan, Tile
 from videoxl2_model.config import PrefillConfig
-from videoxl2_model.cuda import by_device, move, upload
+from videoxl2_model.cuda import by_device, upload
 from videoxl2_model.decoder import Decoder
 from videoxl2_model.errors import SettingError
 from videoxl2_model.kv_cache import VideoKV
@@ -231,4 +231,4 @@ class Prefill:
 def _positions(tile: Sequence[range], device: torch.device) -> range | Tensor:
     if len(tile) == 1:
         return tile[0]
-    return move(torch.cat([torch.arange(each.start, each.stop) for each in tile]), device)
+    return upload(list(chain.from_iterable(tile)), device)
