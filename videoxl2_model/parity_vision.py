@@ -37,7 +37,7 @@ def check_connector(model: GoldenModel, facts: Mapping[str, Any], report: Report
     report.what = f"connector, {'frames' if video else 'pictures'}: {facts['frames']}"
     features = drawn_input(
         facts["features_name"], facts["features_shape"], model.salt, facts["features_scale"]
-    )
+    ).to(connector.sae.temporal_encoding.device)
     report.equal("frames", len(features), facts["frames"])
     whole = padded(features) if video else features.repeat_interleave(FRAMES_PER_GROUP, dim=0)
     maps = interpolate(whole)

@@ -112,6 +112,23 @@ def test_a_stage_that_fails_leaves_the_others_alone(gpu, monkeypatch, tmp_path):
     assert stages["after"]["x"] == 1
 
 
+@pytest.mark.parametrize("name", ["a_vision_tower", "b_image1", "b_video3"])
+def test_golden_cases_run_on_another_device(gpu, monkeypatch, name):
+    """As far as no number is read: the meta device mixes with no other, as CUDA does not."""
+    from gpu_correctness import GoldenOnDevice, OnDevice
+
+    from videoxl2_model.parity_report import Report
+
+    def close(self, name, value, golden):
+        assert (value.device.type, value.shape) == ("meta", golden.shape)
+        self.differences[name] = 0.0
+
+    monkeypatch.setattr(OnDevice, "device", torch.device("meta"))
+    monkeypatch.setattr(Report, "close", close)
+    line = GoldenOnDevice(ROOT / "tests" / "golden").line(name)
+    assert (line.ok, line.reason) == (True, "")
+
+
 def test_arithmetic_is_that_of_the_published_sizes(gpu):
     """GFLOP of one frame, group and token, as counted from the architecture's shapes."""
     from gpu_arithmetic import connector_flop, linear_flop, tower_flop
