@@ -16,6 +16,7 @@ from agentkit_storage.types import Hit
 
 TEXT = "text"
 AGAIN = "remove the video from the store and ingest it again"
+_UNIT_ERROR = 2**-10  # of the length, where each number is rounded to float16
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,4 +156,11 @@ def _packed(vector: NDArray[np.float32] | None, name: str, known: dict[str, int]
         return None
     unit = unit_vector(vector, f"a {name} vector", known.get(name))
     known[name] = unit.size
-    return seal(unit.astype("<f2"))
+    return seal(vector if _was_stored(vector) else unit.astype("<f2"))
+
+
+def _was_stored(vector: NDArray[Any]) -> bool:
+    """Say whether a vector is float16 and of unit length already: it then stays bit for bit."""
+    if vector.dtype != np.dtype("<f2"):
+        return False
+    return abs(float(np.linalg.norm(vector.astype(np.float32))) - 1) < _UNIT_ERROR
