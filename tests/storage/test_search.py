@@ -1,4 +1,7 @@
-"""Both searches against the slow obvious way, and the index against SQL."""
+"""Both searches against the slow obvious way, and the index against SQL.
+
+test_vectors.py has the kinds of index.
+"""
 
 import logging
 from pathlib import Path
@@ -12,7 +15,6 @@ from numpy.typing import NDArray
 from agentkit_storage import ChunkRecord, Segment, Store
 from agentkit_storage.errors import VectorError
 from agentkit_storage.testing import TEXT_SIZE, draw_chunk, draw_vector, draw_video, ingest
-from agentkit_storage.vectors import VectorIndex
 from agentkit_storage.words import match_expression
 
 A, B, C = "a1" * 32, "b2" * 32, "c3" * 32
@@ -38,51 +40,6 @@ def scores(
 
 def query_of(seed: int) -> NDArray[np.float32]:
     return draw_vector(TEXT_SIZE, np.random.default_rng(seed))
-
-
-@given(
-    seed=st.integers(0, 2**32 - 1),
-    count=st.integers(0, 40),
-    size=st.integers(1, 9),
-    k=st.integers(0, 50),
-    data=st.data(),
-)
-@settings(deadline=None, max_examples=60)
-def test_the_index_is_brute_force(
-    seed: int, count: int, size: int, k: int, data: st.DataObject
-) -> None:
-    random = np.random.default_rng(seed)
-    vectors = np.stack([draw_vector(size, random) for _ in range(count + 1)])
-    ids = np.cumsum(random.integers(1, 9, count + 1)).astype(np.int64)
-    index = VectorIndex(size)
-    index.add(ids, vectors)
-    gone = np.array(data.draw(st.lists(st.sampled_from(ids.tolist()), unique=True)), np.int64)
-    only = data.draw(st.none() | st.lists(st.sampled_from(ids.tolist()), unique=True))
-    index.remove(gone)
-    left = ~np.isin(ids, gone) & (True if only is None else np.isin(ids, only))
-    query = draw_vector(size, random)
-    found = VectorIndex.load(index.dump()).search(
-        query, k, None if only is None else np.array(only, np.int64)
-    )
-    wanted = np.sort(vectors[left] @ query)[::-1][:k]
-    np.testing.assert_allclose([score for _, score in found], wanted, atol=1e-6)
-    assert {id_ for id_, _ in found} <= set(ids[left].tolist())
-    for id_, score in found:
-        assert score == pytest.approx(float(vectors[ids == id_][0] @ query), abs=1e-6)
-
-
-def test_the_index_refuses_what_would_make_it_wrong() -> None:
-    index = VectorIndex(2)
-    index.add(np.array([4]), np.array([[1, 0]], np.float32))
-    for ids, vectors in (
-        ([4], [[1, 0]]),
-        ([5, 5], [[1, 0], [0, 1]]),
-        ([5], [[np.nan, 0]]),
-        ([5], [[1, 0, 0]]),
-    ):
-        with pytest.raises(VectorError):
-            index.add(np.array(ids), np.array(vectors, np.float32))
-    assert len(index) == 1
 
 
 @pytest.mark.parametrize("k", [1, 5, 1000])
