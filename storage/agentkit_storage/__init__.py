@@ -13,6 +13,7 @@ from agentkit_storage.types import (
     Problem,
     StoredVideo,
     StoreStats,
+    Tier,
     VideoBytes,
 )
 
@@ -32,6 +33,7 @@ __all__ = [
     "Store",
     "StoreStats",
     "StoredVideo",
+    "Tier",
     "VideoBytes",
 ]
 

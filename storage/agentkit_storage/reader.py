@@ -8,14 +8,14 @@ import numpy as np
 import sqlalchemy as sa
 from numpy.typing import NDArray
 
-from agentkit_storage import chunks, segments, settings, tokens, videos, words
+from agentkit_storage import chunks, segments, settings, tiers, tokens, videos, words
 from agentkit_storage.blobs import BlobFolder
 from agentkit_storage.database import Database
 from agentkit_storage.errors import RecordError
 from agentkit_storage.index import SpaceIndex
 from agentkit_storage.records import Array, GroupRecord, unit_vector
 from agentkit_storage.schema import KvRow, VideoRow
-from agentkit_storage.types import Chunk, Hit, Note, StoredVideo
+from agentkit_storage.types import Chunk, Hit, Note, StoredVideo, Tier
 from agentkit_storage.videos import VALID_ID
 
 
@@ -48,6 +48,12 @@ class Reader:
         with self._db.read() as conn:
             query = sa.select(VideoRow.fingerprint).where(VideoRow.id == video_id)
             return conn.scalar(query)
+
+    def tiers(self, video_id: str) -> list[Tier]:
+        """Return what is kept of a video: notes, vectors, tokens, and the KV of each making."""
+        with self._db.read() as conn:
+            videos.require(conn, video_id)
+            return tiers.of_video(conn, video_id)
 
     def num_chunks(self, video_id: str) -> int:
         """Return how many chunks stand from 0 without a gap: where an ingest goes on."""

@@ -24,6 +24,7 @@ from agentkit_storage.schema import (
     VideoRow,
 )
 from agentkit_storage.segments import TEXT, unpack
+from agentkit_storage.tiers import nbytes_of
 from agentkit_storage.types import Problem, StoreStats, VideoBytes
 
 _BATCH = 1000  # of ids in one statement
@@ -53,9 +54,9 @@ def verify(db: Database, blobs: BlobFolder, progress: Progress | None = None) ->
 def stats(db: Database, blobs: BlobFolder, index_folder: Path) -> StoreStats:
     """Return bytes by tier and video. A blob that two videos share is counted for both."""
     with db.read() as conn:
-        notes = _sums(conn, NoteRow.video_id, _nbytes(NoteRow.text))
-        vectors = _sums(conn, SegmentRow.video_id, _nbytes(SegmentRow.vector))
-        ids = _sums(conn, GroupRow.video_id, _nbytes(GroupRow.ids))
+        notes = _sums(conn, NoteRow.video_id, nbytes_of(NoteRow.text))
+        vectors = _sums(conn, SegmentRow.video_id, nbytes_of(SegmentRow.vector))
+        ids = _sums(conn, GroupRow.video_id, nbytes_of(GroupRow.ids))
         rows = _blob_sums(conn, ChunkRow.video_id, ChunkRow.rows_sha256)
         kv = _blob_sums(conn, KvRow.video_id, KvRow.blob_sha256)
         videos = conn.scalars(sa.select(VideoRow.id).order_by(VideoRow.added_at, VideoRow.id)).all()
@@ -206,11 +207,6 @@ def _sound_problem(conn: sa.Connection, row: "sa.Row[*tuple[Any, ...]]") -> Prob
     return Problem(
         "notes of the sound track differ from their SHA-256", row.id, 0.0, row.duration_s
     )
-
-
-def _nbytes(column: Any) -> "sa.ColumnElement[int]":
-    # The length of text counts characters.
-    return sa.func.length(sa.cast(column, sa.LargeBinary))
 
 
 def _sums(conn: sa.Connection, video_id: Any, nbytes: "sa.ColumnElement[int]") -> dict[str, int]:
