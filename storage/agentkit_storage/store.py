@@ -14,6 +14,7 @@ from typing import Self, Unpack
 import sqlalchemy as sa
 
 from agentkit_storage import (
+    bundles,
     chunks,
     kv_budget,
     locks,
@@ -141,8 +142,10 @@ class Store(Reader):
             videos.require(conn, video_id)
             chunks.replace_sound_notes(conn, video_id, notes)
 
-    def add_chunk(self, record: ChunkRecord) -> None:
+    def add_chunk(self, record: ChunkRecord, packed: chunks.PackedRows | None = None) -> None:
         """Store a chunk whole, in one transaction. One that is there stays as it is.
+
+        `packed` are its groups with their rows as another store kept them.
 
         Raises:
             RecordError, VectorError: nothing has been written.
@@ -154,7 +157,7 @@ class Store(Reader):
                 return
             sizes = segments.sizes(conn)
         rows = segments.rows(record, sizes)
-        packed = chunks.pack(record.groups, self.tokens_dtype)
+        packed = packed or chunks.pack(record.groups, self.tokens_dtype)
         blob = self._blobs.put(packed.tensors) if packed.tensors else None
         with self._db.write("chunk") as conn:
             videos.require(conn, record.chunk.video_id)
@@ -236,6 +239,47 @@ class Store(Reader):
         """
         with self._db.write("space") as conn:
             segments.claim_space(conn, name, fingerprint, size)
+
+    # Bundles
+
+    def export_bundle(
+        self,
+        names: Iterable[str],
+        path: Path | str,
+        tiers: Iterable[str] | None = None,
+        footage: bool = False,
+        progress: bundles.Progress | None = None,
+    ) -> None:
+        """Write videos into one file for another store: `tiers` of them, all by default.
+
+        Notes and vectors always go along, tokens wherever KV does; the video files only with
+        `footage`. `progress` gets (bytes done, of how many).
+
+        Raises:
+            UnknownVideoError, AmbiguousVideoError, DamagedChunkError: no file is written.
+        """
+        ids = [self.video(name).video_id for name in names]
+        bundles.export(self._db, self._blobs, ids, Path(path), tiers, footage, progress)
+
+    def import_bundle(
+        self,
+        path: Path | str,
+        footage: Path | str | None = None,
+        replace: bool = False,
+        progress: bundles.Progress | None = None,
+    ) -> list[bundles.Imported]:
+        """Take the videos of a bundle in; it is read and checked whole before anything is written.
+
+        Its video files go under the folder `footage`, and nowhere without one. `replace` lets the
+        bundle's video take the place of one that was made with other settings.
+
+        Raises:
+            BundleError: it is damaged, or holds what no bundle of ours would.
+            StoreVersionError: a newer version made it.
+            IncompatibleError: the store has a video of another making, or vectors of another model.
+        """
+        folder = None if footage is None else Path(footage)
+        return bundles.import_bundle(self, Path(path), folder, replace, progress=progress)
 
     # Settings and upkeep
 
