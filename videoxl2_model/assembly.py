@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from videoxl2_model.config import SparseRule
+from videoxl2_model.config import SparseRule, whole
 from videoxl2_model.cuda import by_device
-from videoxl2_model.errors import AbsentGroupsError, SettingError, UnknownChunkError
+from videoxl2_model.errors import AbsentGroupsError, UnknownChunkError
 
 if TYPE_CHECKING:
     from videoxl2_model.kv_cache import VideoKV
@@ -46,8 +46,7 @@ def dense_chunks(
     Raises:
         UnknownChunkError: an index in `dense` is not a chunk of this video.
     """
-    if chunk_groups < 1:
-        raise SettingError(f"chunk_groups is {chunk_groups}; it must be 1 or more")
+    whole("chunk_groups", chunk_groups, 1)
     chunks = -(-num_groups // chunk_groups)
     unknown = sorted(index for index in dense if not 0 <= index < chunks)
     if unknown:

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import inf
+from numbers import Integral
 from typing import Any, Literal, get_args
 
 from videoxl2_model.errors import SettingError
@@ -15,6 +17,17 @@ FRAMES_PER_GROUP = 4
 GRID = 24  # positions a side of a frame after interpolation: what DTS works on
 POOL_STRIDE = 2
 TOKENS_PER_GROUP = (GRID // POOL_STRIDE) ** 2  # 144
+
+
+def whole(name: str, value: object, least: int) -> int:
+    """Return a number that counts something.
+
+    Raises:
+        SettingError: it is no whole number, or less than `least`.
+    """
+    if not isinstance(value, Integral) or value < least:
+        raise SettingError(f"{name} is {value!r}; it must be a whole number, {least} or more")
+    return int(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +91,11 @@ class PrefillConfig:
     max_segment_positions: int | None = None
 
     def __post_init__(self) -> None:
-        if self.block_groups < 1:
-            raise SettingError(f"block_groups is {self.block_groups}; it must be 1 or more")
-        if self.lookback_blocks is not None and self.lookback_blocks < 1:
-            raise SettingError(
-                f"lookback_blocks is {self.lookback_blocks}; it must be 1 or more, or None"
-            )
-        if self.max_segment_positions is not None and self.max_segment_positions < 1:
-            raise SettingError("max_segment_positions must be positive, or None for no limit")
+        whole("block_groups", self.block_groups, 1)
+        whole("min_block_rows", self.min_block_rows, 0)
+        for name in ("lookback_blocks", "max_segment_positions"):  # None: no limit
+            if getattr(self, name) is not None:
+                whole(name, getattr(self, name), 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +115,7 @@ class SparseRule:
     def __post_init__(self) -> None:
         if self.kind not in ("pooled", "time_only", "left_out"):
             raise SettingError(f"unknown sparse kind {self.kind!r}; pooled, time_only or left_out")
-        if self.step < 1:
-            raise SettingError(f"the pooling step is {self.step}; it must be 1 or more")
+        whole("the pooling step", self.step, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +133,10 @@ class Budget:
         given = [each for each in (self.top_k, self.tokens, self.share) if each is not None]
         if len(given) != 1:
             raise SettingError("a budget is one of top_k, tokens and share")
-        if not given[0] >= 0 or (self.share is not None and self.share > 1):
-            raise SettingError(f"a budget of {given[0]}; it is 0 or more, a share at most 1")
+        if self.share is None:
+            whole("a budget", given[0], 0)
+        elif not 0 <= self.share <= 1:
+            raise SettingError(f"a share of {self.share}; it must lie in [0, 1]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,13 +174,12 @@ class GenerationSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.max_new_tokens < 1:
-            raise SettingError(f"max_new_tokens is {self.max_new_tokens}; it must be 1 or more")
-        if self.temperature < 0:
+        whole("max_new_tokens", self.max_new_tokens, 1)
+        if not 0 <= self.temperature < inf:
             raise SettingError(f"temperature is {self.temperature}; it must be 0 or more")
         if not 0 < self.top_p <= 1:
             raise SettingError(f"top_p is {self.top_p}; it must lie in (0, 1]")
-        if self.repetition_penalty <= 0:
+        if not 0 < self.repetition_penalty < inf:
             raise SettingError(
                 f"repetition_penalty is {self.repetition_penalty}; it must be positive"
             )

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from videoxl2_model import pixels
-from videoxl2_model.config import FRAMES_PER_GROUP
+from videoxl2_model.config import FRAMES_PER_GROUP, whole
 from videoxl2_model.connector import Connector
 from videoxl2_model.errors import SettingError
 from videoxl2_model.frames import Batch, TimedFrame, Uploader, batches
@@ -49,13 +49,12 @@ class FrameEncoder:
         Raises:
             SettingError: there is no frame, one cannot be used, or rows are not finite.
         """
-        if batch_frames < FRAMES_PER_GROUP:
-            raise SettingError(f"batch_frames is {batch_frames}; it must be 4 or more")
-        whole = batch_frames // FRAMES_PER_GROUP * FRAMES_PER_GROUP
+        whole("batch_frames", batch_frames, FRAMES_PER_GROUP)
+        size = batch_frames // FRAMES_PER_GROUP * FRAMES_PER_GROUP
         ahead = batches_ahead(self.device)
         waiting: deque[tuple[int, Tensor, list[float]]] = deque()
         done = 0
-        for rows, times_s in self._sent(batches(frames, whole)):
+        for rows, times_s in self._sent(batches(frames, size)):
             waiting.append((done, rows, times_s))
             done += len(rows)
             if len(waiting) > ahead:

@@ -47,23 +47,35 @@ def batches(frames: Iterable[TimedFrame], size: int) -> Iterator[Batch]:
     """Yield frames `size` at a time, the last batch shorter; holds none that it has yielded.
 
     Raises:
-        SettingError: a frame is no [H, W, 3] uint8 picture, or a time is no finite number.
+        SettingError: a frame comes without a time or is no [H, W, 3] uint8 picture, or a time is
+            no finite number.
     """
     rest = iter(frames)
     index = 0
     while True:
         batch = Batch([], [])
-        for frame, time_s in islice(rest, size):
+        for each in islice(rest, size):
+            frame, time_s = _pair(each, index)
             batch.frames.append(_picture(frame, index))
             batch.times_s.append(_time(time_s, index))
             index += 1
         if not batch.frames:
             return
         yield batch
-        del batch, frame
+        del batch, each, frame
+
+
+def _pair(each: TimedFrame, index: int) -> TimedFrame:
+    if not isinstance(each, tuple | list) or len(each) != 2:
+        raise SettingError(
+            f"frame {index} comes as {type(each).__name__}; (frame [H, W, 3], time in seconds) is"
+            " needed"
+        )
+    return each[0], each[1]
 
 
 def _picture(frame: Picture, index: int) -> Tensor:
+    """Return a copy: a reader may fill the same buffer with the next frame."""
     axes: tuple[int, ...] = tuple(getattr(frame, "shape", ()))
     kind = str(getattr(frame, "dtype", type(frame).__name__))
     if len(axes) != 3 or axes[-1] != 3 or 0 in axes or not kind.endswith("uint8"):
@@ -71,17 +83,17 @@ def _picture(frame: Picture, index: int) -> Tensor:
             f"frame {index} has shape {list(axes)} and type {kind};"
             " [H, W, 3] of uint8 (RGB) is needed"
         )
-    if isinstance(frame, Tensor):
-        return frame
-    # A negative stride or a read-only array cannot be shared with torch.
-    fit = frame if frame.flags.writeable and frame.flags.c_contiguous else np.array(frame)
-    return torch.from_numpy(fit)
+    return frame.clone() if isinstance(frame, Tensor) else torch.from_numpy(np.array(frame))
 
 
 def _time(time_s: float, index: int) -> float:
-    if not math.isfinite(time_s):
-        raise SettingError(f"the time of frame {index} is {time_s}; seconds are needed")
-    return float(time_s)
+    try:
+        seconds = float(time_s)
+    except (TypeError, ValueError):
+        seconds = math.nan
+    if not math.isfinite(seconds):
+        raise SettingError(f"the time of frame {index} is {time_s!r}; seconds are needed")
+    return seconds
 
 
 class Uploader:

@@ -12,6 +12,7 @@ Names and defaults are those of the public model card and evaluation; what runs 
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from math import inf
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -27,6 +28,7 @@ from videoxl2_model.config import (
     SparseRule,
     StepWeights,
     WeightKind,
+    whole,
 )
 from videoxl2_model.encoding import BATCH_FRAMES
 from videoxl2_model.errors import SettingError
@@ -215,14 +217,15 @@ class _Plan:
         if chunked.get("step_size", 1) != 1:
             raise SettingError(f"step_size is {chunked['step_size']}; only 1 is computed")
         masked = config.enable_sparse or config.enable_chunk_prefill
-        block = self._sparse.get("block_size_chosed", chunked.get("chunk_size", 4))
-        back = self._sparse.get("prev_blocks_num", 3)
-        self.prefill = PrefillConfig(int(block), int(back) if masked else None)
+        plain = _count(chunked, "chunk_size", 4)
+        block = _count(self._sparse, "block_size_chosed", plain)
+        back = _count(self._sparse, "prev_blocks_num", 3)
+        self.prefill = PrefillConfig(block, back if masked else None)
         self.offload = bool(chunked.get("offload", False))
-        batch = int(chunked.get("chunk_size_for_vision_tower", BATCH_FRAMES))
+        batch = _count(chunked, "chunk_size_for_vision_tower", BATCH_FRAMES)
         self.batch_frames = max(batch, FRAMES_PER_GROUP)
-        self.chunk_groups = int(self._sparse.get("selected_chunk_size", 4))
-        step = int(self._sparse.get("compression", 4))
+        self.chunk_groups = _count(self._sparse, "selected_chunk_size", 4)
+        step = _count(self._sparse, "compression", 4)
         self.sparse = SparseRule("pooled", step, keep_remainder=False)
 
     def relevance(self, kv: VideoKV) -> Relevance:
@@ -241,10 +244,22 @@ class _Plan:
         return Relevance("all")
 
 
+def _count(given: Mapping[str, Any], name: str, default: int) -> int:
+    return whole(name, given.get(name, default), 1)
+
+
 def sampling_rule(
     max_num_frames: int, sample_fps: float | None, max_sample_fps: float | None
 ) -> SamplingRule:
-    """Return upstream's sampling: without `sample_fps` frames are spread evenly."""
+    """Return upstream's sampling: without `sample_fps` frames are spread evenly.
+
+    Raises:
+        SettingError: a rate is not positive, or the number of frames is none.
+    """
+    whole("max_num_frames", max_num_frames, 0)
+    for rate in (sample_fps, max_sample_fps):
+        if rate is not None and not 0 < rate < inf:
+            raise SettingError(f"{rate} frames a second; sample_fps and max_sample_fps are above 0")
     if sample_fps is None:
         return SamplingRule(fps=0, max_frames=max_num_frames)
     return SamplingRule(fps=sample_fps, max_frames=max_num_frames, max_fps=max_sample_fps)
@@ -267,14 +282,16 @@ def generation_settings(
 
 def _pairs(history: Sequence[Mapping[str, str]]) -> list[tuple[str, str]]:
     """Return questions and answers of a history as `chat` returns it."""
-    roles = [turn.get("role") for turn in history]
-    if roles != ["user", "assistant"] * (len(history) // 2):
+    turns = [turn if isinstance(turn, Mapping) else {} for turn in history]
+    roles = [turn.get("role") for turn in turns]
+    texts = [turn.get("content") for turn in turns]
+    plain = [text.removeprefix(f"{VIDEO_MARKER}\n") for text in texts if isinstance(text, str)]
+    if roles != ["user", "assistant"] * (len(roles) // 2) or len(plain) != len(texts):
         raise SettingError(
             "chat_history is a list of {'role', 'content'}, user and assistant in turn, as chat"
             " returns it with return_history=True"
         )
-    texts = [turn["content"].removeprefix(f"{VIDEO_MARKER}\n") for turn in history]
-    return list(zip(texts[::2], texts[1::2], strict=True))
+    return list(zip(plain[::2], plain[1::2], strict=True))
 
 
 def _dtype(given: torch.dtype | str | None) -> torch.dtype | None:

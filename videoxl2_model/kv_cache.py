@@ -15,6 +15,7 @@ from videoxl2_model.rotary import rotary
 
 Part = dict[str, Tensor]
 KINDS = ("key", "value")
+HELD = (torch.float32, torch.float16, torch.bfloat16, torch.int8)
 TURN_ROWS = 1024  # rotated at a time: rotation works in float32
 
 
@@ -58,6 +59,8 @@ class VideoKV:
         device: torch.device | str = "cpu",
         compute_dtype: torch.dtype | None = None,
     ) -> None:
+        if dtype not in HELD:
+            raise SettingError(f"keys and values of {dtype}; {', '.join(map(str, HELD))} are held")
         self.spec = spec
         self.system_ids = tuple(system_ids)
         self.dtype = dtype

@@ -127,12 +127,14 @@ def _message(message: Message) -> tuple[str, list[Message]]:
 
 
 def _part(part: Message) -> Message:
-    kind = part.get("type")
+    kind = part.get("type") if isinstance(part, Mapping) else part
     if kind not in PARTS:
         raise SettingError(f"unknown type of content {kind!r}; {' and '.join(PARTS)} are read")
     known(part, ("type", kind, "times_s") if kind == "video" else ("type", kind), f"{kind} field")
     if kind not in part:
         raise SettingError(f"content of type {kind} has no field {kind!r}")
+    if kind == "text" and not isinstance(part["text"], str):
+        raise SettingError(f"content of type text holds {part['text']!r}; words are needed")
     return part
 
 

@@ -8,6 +8,7 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -128,12 +129,18 @@ def _check_numbers(config: VideoXL2Config) -> None:
     bad = [
         f"{name} is {value!r}"
         for name, value in named.items()
-        if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0
+        if isinstance(value, bool) or not isinstance(value, _kind(name)) or not 0 < value < inf
     ]
     if bad:
         raise SettingError(f"sizes must be positive numbers: {some(bad)}")
+    if not isinstance(config.language_model["tie_word_embeddings"], bool):
+        raise SettingError("tie_word_embeddings must be true or false")
     if config.vision.hidden_size % 32:
         raise SettingError(f"the tower's width {config.vision.hidden_size} must divide by 32")
+
+
+def _kind(name: str) -> Any:
+    return int | float if name.endswith(("_eps", "_theta")) else int
 
 
 def config_fields(config: VideoXL2Config, torch_dtype: str) -> dict[str, Any]:

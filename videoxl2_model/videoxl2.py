@@ -8,6 +8,7 @@ print(model.ask(kv, "What happens?", dense=[3, 4]))
 import logging
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import get_args
 
 import torch
 from torch import Tensor
@@ -21,6 +22,7 @@ from videoxl2_model.config import (
     StepWeights,
     VideoXL2Config,
     WeightKind,
+    whole,
 )
 from videoxl2_model.connector import Connector
 from videoxl2_model.decoder import Decoder
@@ -83,8 +85,11 @@ class VideoXL2:
         Raises:
             CheckpointError: files are missing, damaged, pickled or of another model; tensors are
                 missing, of another shape or type. All are named at once.
-            SettingError: the device is not there, or `dtype` or `weights` is none that is run.
+            SettingError: the device is not there, or `dtype`, `weights` or `steps` is none that is
+                run.
         """
+        if steps not in get_args(StepWeights):
+            raise SettingError(f"unknown steps {steps!r}; {', '.join(get_args(StepWeights))}")
         folder = local_folder(source)
         config = published.read_config(folder)
         tokenizer = load_tokenizer(folder)
@@ -134,7 +139,8 @@ class VideoXL2:
     ) -> Iterator[TokenGroup]:
         """Yield groups of (frame [H, W, 3] RGB uint8, time in seconds) as frames come.
 
-        A batch of pixels is alive at a time; frames may differ in size.
+        A batch of pixels is alive at a time; frames may differ in size, and are copied: a reader
+        may fill one buffer again and again.
 
         Raises:
             SettingError: as `encode`.
@@ -209,10 +215,10 @@ class VideoXL2:
         Earlier questions and answers come first. Control words of ChatML in a text stay text.
 
         Raises:
-            SettingError: a question places the video elsewhere than before itself.
+            SettingError: a question places the video elsewhere than before itself, or the history
+                is no list of pairs of texts.
         """
-        turns = [(_spoken(question), _spoken(answer)) for question, answer in history]
-        return self.language.question_ids(_spoken(text), turns)
+        return self.language.question_ids(_spoken(text), [_turn(turn) for turn in history])
 
     def stream(
         self,
@@ -237,8 +243,9 @@ class VideoXL2:
         """
         settings = settings or self.settings
         ids = self.question_ids(question, history)
-        if chunk_groups < 1:
-            raise SettingError(f"chunk_groups is {chunk_groups}; it must be 1 or more")
+        whole("chunk_groups", chunk_groups, 1)
+        if isinstance(dense, str):  # a collection too, but of no chunks
+            raise SettingError(f"dense is {dense!r}; name chunks, or give Relevance({dense!r})")
         if dense is None or isinstance(dense, Relevance):
             dense = dense_chunks_for(
                 dense or Relevance("all"),
@@ -300,8 +307,17 @@ class VideoXL2:
         self.language.tokenizer.save(str(folder / "tokenizer.json"))
 
 
+def _turn(turn: tuple[str, str]) -> tuple[str, str]:
+    # A text of two letters and a mapping of two keys come apart into two as well.
+    if not isinstance(turn, tuple | list) or len(turn) != 2:
+        raise SettingError(f"{turn!r} in the history; (question, answer) pairs are needed")
+    return _spoken(turn[0]), _spoken(turn[1])
+
+
 def _spoken(text: str) -> str:
     """Return a text with MM:SS in seconds, without the video's marker in front of it."""
+    if not isinstance(text, str):
+        raise SettingError(f"a text is {text!r}; words are needed")
     text = seconds_for_clock_times(text).removeprefix(f"{VIDEO_MARKER}\n")
     if VIDEO_MARKER in text:
         raise SettingError(f"{VIDEO_MARKER} inside a text; the video stands before the question")

@@ -208,11 +208,21 @@ def load_modules(
 
 
 def present_device(device: torch.device | str) -> torch.device:
-    """Return a device; `auto` is the GPU where there is one."""
-    has_cuda = torch.cuda.is_available()
-    chosen = torch.device(("cuda" if has_cuda else "cpu") if device == "auto" else device)
-    if chosen.type == "cuda" and not has_cuda:
-        raise SettingError("device is cuda, and torch finds none here; take device='cpu'")
+    """Return a device; `auto` is the GPU where there is one.
+
+    Raises:
+        SettingError: it is no CPU or CUDA device, or not here.
+    """
+    here = torch.cuda.device_count()
+    named = ("cuda" if here else "cpu") if device == "auto" else str(device)
+    if named.partition(":")[0] not in ("cpu", "cuda", "meta"):  # meta: shapes alone
+        raise SettingError(f"device is {device!r}; auto, cpu, cuda or cuda:1 is run on")
+    try:
+        chosen = torch.device(named)
+    except RuntimeError as error:  # such as cuda:x
+        raise SettingError(f"device is {device!r}: {error}") from error
+    if chosen.type == "cuda" and (chosen.index or 0) >= here:
+        raise SettingError(f"device is {chosen}, and torch finds {here} here; take device='cpu'")
     return chosen
 
 

@@ -177,7 +177,16 @@ def test_history_goes_out_and_in(model):
     ]
 
 
-@pytest.mark.parametrize("history", [[{"role": "user", "content": "a"}], [{"content": "a"}] * 2])
+@pytest.mark.parametrize(
+    "history",
+    [
+        [{"role": "user", "content": "a"}],
+        [{"content": "a"}] * 2,
+        [("a", "b")],
+        [{"role": "user"}, {"role": "assistant"}],
+        [{"role": "user", "content": ["a"]}, {"role": "assistant", "content": "b"}],
+    ],
+)
 def test_a_history_of_another_form_is_told(model, history):
     with pytest.raises(SettingError, match="chat_history"):
         model.chat(FRAMES, None, "Who?", history)
@@ -204,6 +213,20 @@ def test_a_path_is_read_by_what_was_given(model):
         ("b.mp4", SamplingRule(fps=2, max_frames=150, max_fps=3)),
         ("c.mp4", SamplingRule(fps=0, max_frames=9)),
     ]
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"max_num_frames": -1},
+        {"sample_fps": 0},
+        {"sample_fps": float("nan")},
+        {"max_sample_fps": -1},
+    ],
+)
+def test_a_sampling_that_cannot_be_is_told(model, rule):
+    with pytest.raises(SettingError, match="max_num_frames is -1|sample_fps are above 0"):
+        model.chat("talk.mp4", None, "Who?", load_video=read, **rule)
 
 
 @pytest.mark.parametrize(
@@ -247,7 +270,19 @@ def switched(name, value, switch=None):
         ),
         (switched("prefill_config", {"step_size": 2}, "enable_chunk_prefill"), "step_size is 2"),
         (switched("sparse_mode", "dense"), "unknown mode 'dense'"),
-        (switched("sparse_config", {"prev_blocks_num": 0}, "enable_sparse"), "lookback_blocks"),
+        (switched("sparse_config", {"prev_blocks_num": 0}, "enable_sparse"), "prev_blocks_num"),
+        (
+            switched(
+                "sparse_config",
+                {"selected_chunk_size": 0, "selected_unit_indices": [1]},
+                "enable_sparse",
+            ),
+            "selected_chunk_size is 0",
+        ),
+        (
+            switched("prefill_config", {"chunk_size": None}, "enable_chunk_prefill"),
+            "chunk_size is None",
+        ),
     ],
 )
 def test_a_misspelt_or_unusable_switch_is_told(model, change, words):

@@ -96,6 +96,8 @@ def test_a_path_without_a_reader_says_how_to_give_one():
         ([user(video(vidoe=1), text("Who?"))], "unknown video field 'vidoe'; did you mean 'video'"),
         ([user(video(times_s=[1]), text("Who?"))], "5 frames have 1 times"),
         ([user(video(7), text("Who?"))], "a video of int"),
+        ([user(video(), text(None))], "content of type text holds None"),
+        ([user(video(), "Who?")], "unknown type of content 'Who[?]'"),
         ([{"role": "tool", "content": "x"}], "unknown role 'tool'"),
         ([{"role": "user"}], "has no content"),
         ([{"role": "user", "contents": "x"}], "did you mean 'content'"),

@@ -18,6 +18,7 @@ from videoxl2_model import (
     TokenGroup,
     VideoXL2,
     encoding,
+    frames,
     pixels,
 )
 from videoxl2_model.config import Budget, Relevance
@@ -91,25 +92,40 @@ def model_rows(groups):
     return torch.stack([each.rows for each in groups])
 
 
-def test_one_batch_of_pixels_is_alive(model):
+def test_one_batch_of_pixels_is_alive(model, monkeypatch):
     alive, most = 0, 0
+    copy = frames._picture
 
     def gone():
         nonlocal alive
         alive -= 1
 
-    def frames():
+    def counted(frame, index):
         nonlocal alive, most
-        for index in range(40):
-            frame = drawn(1, seed=index)[0].copy()  # a view would not own its pixels
-            weakref.finalize(frame, gone)
-            alive += 1
-            most = max(most, alive)
-            yield frame, float(index)
+        picture = copy(frame, index)
+        weakref.finalize(picture, gone)
+        alive += 1
+        most = max(most, alive)
+        return picture
 
-    assert len(list(model.encode_stream(frames(), batch_frames=8))) == 10
+    monkeypatch.setattr(frames, "_picture", counted)
+    source = ((drawn(1, seed=index)[0], float(index)) for index in range(40))
+    assert len(list(model.encode_stream(source, batch_frames=8))) == 10
     assert most == 8
     assert alive == 0
+
+
+@pytest.mark.parametrize("kind", [np.array, torch.tensor])
+def test_a_reader_may_fill_one_buffer_again_and_again(model, kind):
+    images = drawn(9)
+
+    def reader():
+        buffer = kind(images[0])
+        for index, image in enumerate(images):
+            buffer[:] = kind(image)
+            yield buffer, float(index)
+
+    assert_close(model_rows(model.encode_stream(reader())), model.encode_rows(images))
 
 
 def test_frames_may_differ_in_size_and_layout(model):
@@ -136,11 +152,18 @@ def test_frames_may_differ_in_size_and_layout(model):
         (drawn(2).view(np.int8), [0.0, 1.0], "type int8"),
         (drawn(2)[:, :0], [0.0, 1.0], r"\[0, 28, 3\]"),
         (drawn(2), [0.0, float("nan")], "the time of frame 1 is nan"),
+        (drawn(2), [0.0, None], "the time of frame 1 is None"),
     ],
 )
 def test_frames_that_cannot_be_used_are_told(model, images, times_s, words):
     with pytest.raises(SettingError, match=words):
         model.encode(images, times_s)
+
+
+@pytest.mark.parametrize("frames", [drawn(2), [1, 2], [(drawn(1)[0], 0.0, 1)]])
+def test_frames_without_their_times_are_told(model, frames):
+    with pytest.raises(SettingError, match=r"frame 0 comes as \w+; \(frame \[H, W, 3\], time"):
+        list(model.encode_stream(frames))
 
 
 def test_a_stream_of_nothing_and_a_batch_of_less_than_a_group_are_told(model):
@@ -293,6 +316,42 @@ def test_settings_that_cannot_be(model, kv):
         model.ask(kv, "What?", chunk_groups=0)
     with pytest.raises(SettingError, match="pooling step"):
         model.ask(kv, "What?", [0], sparse=SparseRule("pooled", 0))
+    with pytest.raises(SettingError, match=r"name chunks, or give Relevance\('all'\)"):
+        model.ask(kv, "What?", "all")
+    with pytest.raises(SettingError, match=r"keys and values of torch.bool; torch.float32, "):
+        model.start(kv_dtype=torch.bool)
+
+
+@pytest.mark.parametrize(
+    "history", [["ab"], [{"role": "user", "content": "a"}], [("a",)], [("a", 3)], [("a", "b", "c")]]
+)
+def test_a_history_of_another_form_is_told(model, history):
+    with pytest.raises(SettingError, match=r"pairs are needed|words are needed"):
+        model.question_ids("What?", history)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        *(lambda n=n: PrefillConfig(block_groups=n) for n in (0, 2.5, "4", np.nan)),
+        *(lambda n=n: PrefillConfig(lookback_blocks=n) for n in (0, 1.5)),
+        *(lambda n=n: PrefillConfig(max_segment_positions=n) for n in (0, np.nan)),
+        lambda: PrefillConfig(min_block_rows=-1),
+        lambda: SparseRule(step=2.5),
+        *(lambda n=n: Budget(top_k=n) for n in (-1, 1.5, "3")),
+        *(lambda n=n: Budget(share=n) for n in (-0.1, 2.0, np.nan)),
+        *(lambda n=n: GenerationSettings(max_new_tokens=n) for n in (0, 2.5)),
+        *(lambda n=n: GenerationSettings(temperature=n) for n in (-1, np.nan, np.inf)),
+        *(lambda n=n: GenerationSettings(repetition_penalty=n) for n in (0, np.nan, np.inf)),
+    ],
+)
+def test_numbers_that_cannot_be_used_are_told_where_they_are_given(make):
+    with pytest.raises(SettingError):
+        make()
+
+
+def test_numbers_may_come_from_arrays():
+    assert PrefillConfig(np.int64(4), np.int32(3)) == PrefillConfig()
 
 
 def test_groups_of_stored_rows_are_groups(model):

@@ -152,6 +152,9 @@ BAD_FILES = [
     (config_with(mm_projector_type="linear"), "mm_projector_type is 'linear'"),
     (config_with(use_sliding_window=True), "use_sliding_window is True"),
     (config_with(hidden_size="wide"), "sizes must be positive numbers: hidden_size is 'wide'"),
+    (config_with(hidden_size=32.5), "hidden_size is 32.5"),
+    (config_with(rope_theta=float("nan")), "rope_theta is nan"),
+    (config_with(tie_word_embeddings="yes"), "tie_word_embeddings must be true or false"),
     (config_with(vision_config={"hidden_size": 65}), "does not divide by its 16 heads"),
     (config_with(vision_config={"hidden_act": "gelu"}), "hidden_act is 'gelu'"),
     # Without it SigLIP-SO400M is expected.
@@ -226,12 +229,16 @@ def test_the_base_of_rotation_is_found_where_newer_files_keep_it(tmp_path):
     [
         ({"weights": "int2"}, "unknown weights 'int2'; model, int8, int4"),
         ({"dtype": torch.int8}, "dtype is torch.int8"),
-        ({"device": "cuda"}, "device is cuda"),
+        ({"device": "cuda"}, "device is cuda, and torch finds 0 here"),
+        ({"device": "cuda:x"}, "device is 'cuda:x'"),
+        ({"device": "banana"}, "device is 'banana'; auto, cpu, cuda or cuda:1 is run on"),
+        ({"device": None}, "device is None"),
+        ({"steps": "fast"}, "unknown steps 'fast'; auto, model, bfloat16, int8"),
     ],
 )
 def test_settings_of_loading_are_looked_at_first(folder, monkeypatch, argument, words):
     monkeypatch.setattr(Checkpoint, "read", None)
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     with pytest.raises(SettingError, match=words):
         VideoXL2.from_pretrained(folder, **{"device": "cpu", **argument})
 
