@@ -108,12 +108,14 @@ def _checkpoint(settings: Settings) -> Iterator[Check]:
     from videoxl2_model.checkpoint import Checkpoint
     from videoxl2_model.errors import VideoXL2Error
     from videoxl2_model.published import read_config
+    from videoxl2_model.tokenizing import load_tokenizer
     from videoxl2_model.weights import VideoModules, video_findings
 
     try:
         config, files = read_config(folder), Checkpoint.open(folder)
         fits = video_findings(config, VideoModules.empty(config), files)
         fits.require(folder, strict=False)
+        load_tokenizer(folder)
     except VideoXL2Error as error:
         yield Check(label, False, str(error), "agentkit models pull videoxl2, or videoxl2_path")
         return

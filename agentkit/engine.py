@@ -113,7 +113,7 @@ class Engine:
     def encoder_fingerprint(self) -> str:
         """What the tokens depend on besides frames and notes; read from files, loads no model."""
         if self._sees:
-            return f"{VIDEOXL2}/{PICTURES_VERSION}/{self.weights_fingerprint}"
+            return f"{VIDEOXL2}/{PICTURES_VERSION}/{self.files_fingerprint}"
         tokenizer = sha256((self._model_folder / "tokenizer.json").read_bytes()).hexdigest()[:16]
         return f"notes/{VERSION}/{tokenizer}/{self.settings.notes.budget_tokens}"
 
@@ -151,10 +151,21 @@ class Engine:
         )
 
     @cached_property
+    def files_fingerprint(self) -> str:
+        """What the pictures' rows depend on: packing touches the language model alone."""
+        return weights_fingerprint(self._model_folder)
+
+    @property
+    def visual_space(self) -> str:
+        """The space of the pooled vectors of chunks."""
+        from agentkit.retrieval import visual_space
+
+        return visual_space(self.choice.name, self.files_fingerprint)
+
+    @property
     def weights_fingerprint(self) -> str:
         """What the KV depends on besides tokens, prompt and settings."""
-        files = weights_fingerprint(self._model_folder)
-        kind = self.settings.videoxl2_weights
+        files, kind = self.files_fingerprint, self.settings.videoxl2_weights
         if not self._sees or kind == "model":
             return files
         return sha256(f"{files}/{kind}".encode()).hexdigest()[:16]

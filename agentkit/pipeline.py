@@ -18,7 +18,6 @@ from agentkit.instruments import Instruments
 from agentkit.kv_tier import KVTier
 from agentkit.note_line import named, notes_of_group, searchable
 from agentkit.plugin_manager import Domain
-from agentkit.retrieval import visual_space
 from agentkit.stages import StageClock
 from agentkit.types import (
     Chunk,
@@ -49,6 +48,7 @@ class Pipeline:
     encoder: Encoder
     embedder: Embedder
     kv: KVTier
+    visual_space: str
     default_plan: SamplingPlan
     chunk_groups: int = 4
     allowed_roots: Sequence[Path] | None = None
@@ -265,7 +265,7 @@ class _Run:
             ),
             segments=segments,
             visual=visual,
-            visual_space=visual_space(self._pipeline.encoder.name, self._pipeline.kv.making),
+            visual_space=self._pipeline.visual_space,
         )
 
     def _sound_end_s(self, chunk: Chunk) -> float:

@@ -130,10 +130,7 @@ class Session:
         """Return the chunks most like the one at a time, over all videos, itself left out."""
         stored = self.video(video)
         check_range(stored.duration_s, at_s, at_s)
-        from agentkit.retrieval import visual_space
-
-        space = visual_space(self._engine.choice.name, self._engine.weights_fingerprint)
-        return self._retrieval.similar(stored.video_id, at_s, space, k)
+        return self._retrieval.similar(stored.video_id, at_s, self._engine.visual_space, k)
 
     def videos(self) -> list[StoredVideo]:
         """Return everything in the store."""
@@ -248,6 +245,7 @@ class Session:
             encoder=engine.encoder,
             embedder=engine.embedder,
             kv=self._kv,
+            visual_space=engine.visual_space,
             default_plan=engine.sampling_plan,
             chunk_groups=CHUNK_GROUPS,
             allowed_roots=self._settings.allowed_roots,

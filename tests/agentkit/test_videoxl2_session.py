@@ -146,6 +146,21 @@ def test_rows_are_for_the_weights_that_made_them(
         open_session(store, encoder="videoxl2", videoxl2_path=other).ask("Is there a cut?")
 
 
+def test_packed_weights_read_the_same_rows(open_session: OpenSession, long_clip: Path) -> None:
+    """Packing is of the language model: pictures are not looked at again, the KV is made anew."""
+    whole = open_session(encoder="videoxl2")
+    video = whole.ingest(long_clip)
+    packed = open_session(encoder="videoxl2", videoxl2_weights="int8")
+    assert whole._kv.of(video).fingerprint != packed._kv.of(video).fingerprint
+    assert packed.ask("Is there a cut?", video).coverage.tier == "tokens"
+    found = whole.similar(video, 20.0)
+    assert found
+    assert packed.similar(video, 20.0) == found
+    packed.remove(video)
+    packed.ingest(long_clip)
+    assert whole.similar(video, 20.0) == found
+
+
 @pytest.mark.parametrize("encoder", ENCODERS)
 def test_what_is_set_wins_over_the_encoders_own(encoder: str) -> None:
     own = OF_ENCODER[encoder]
@@ -571,6 +586,7 @@ def test_ask_encoder_videoxl2_prints_a_cited_answer(
             lambda folder: next(folder.glob("*.safetensors")).write_bytes(b"short"),
             "safetensors",
         ),
+        (lambda folder: (folder / "tokenizer.json").write_text("{"), "tokenizer.json"),
     ],
 )
 def test_a_checkpoint_that_cannot_be_used_is_one_line(
