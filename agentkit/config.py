@@ -49,7 +49,7 @@ KVDtype = Literal["float32", "float16", "int8"]
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class SamplingSettings(_Strict):
@@ -189,6 +189,7 @@ class Settings(_Strict):
     )
     device: str = Field(
         default="auto",
+        pattern=r"^(auto|cpu|cuda(:\d+)?)$",
         description="`auto` (for videoxl2 a GPU where one is, for notes the CPU), `cpu`, `cuda`,"
         " `cuda:1`, ...",
     )

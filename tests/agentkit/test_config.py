@@ -123,6 +123,14 @@ def test_an_unknown_key_names_the_nearest(clean: Path, text: str, message: str) 
             "setting 'encoder': input should be 'auto', 'notes' or 'videoxl2', not 'nots'",
         ),
         (
+            "[ask]\nmin_score = nan",
+            "setting 'ask.min_score': input should be a finite number, not nan",
+        ),
+        (
+            'device = "gpu"',
+            "setting 'device': string should match pattern '^(auto|cpu|cuda(:\\d+)?)$', not 'gpu'",
+        ),
+        (
             "[sampling]\nfps = -1",
             "setting 'sampling.fps': input should be greater than 0, not -1",
         ),
