@@ -5,6 +5,7 @@ of weights and pixels, so random ones are honest here; no answer is.
 """
 
 import gc
+import hashlib
 import json
 import math
 import os
@@ -232,7 +233,10 @@ def random_groups(model: VideoXL2, num_frames: int) -> Iterator[TokenGroup]:
 
 
 class Results:
-    """A JSON file that is whole after every stage."""
+    """A JSON file that is whole after every stage.
+
+    What it holds of the same code, size, GPU and torch is kept; anything else is written over.
+    """
 
     def __init__(self, path: Path, facts: dict[str, Any]) -> None:
         self.path = path
@@ -240,17 +244,42 @@ class Results:
             "name": "gpu",
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
             "commit": commit(),
+            "code": code(),
             "machine": machine(),
             **facts,
-            "stages": {},
         }
+        self.stages: Figures = self._held()
+        self.body["stages"] = self.stages
+
+    def _held(self) -> Figures:
+        try:
+            held = json.loads(self.path.read_text())
+        except (OSError, ValueError):
+            return {}
+        same = all(held.get(name) == self.body.get(name) for name in ("code", "tiny"))
+        one, other = held.get("machine", {}), self.body["machine"]
+        same = same and all(one.get(name) == other.get(name) for name in ("gpu", "torch"))
+        return dict(held["stages"]) if same else {}
+
+    def done(self, stage: str) -> bool:
+        """True where a stage came to its end without an error."""
+        return stage in self.stages and not self.stages[stage].keys() & {"error", "skipped"}
 
     def add(self, stage: str, figures: dict[str, Any]) -> None:
-        self.body["stages"][stage] = figures
+        self.stages[stage] = figures
         self.path.parent.mkdir(parents=True, exist_ok=True)
         part = self.path.with_suffix(".part")
         part.write_text(json.dumps(self.body, indent=2, ensure_ascii=False) + "\n")
         part.replace(self.path)
+
+
+def code() -> str:
+    """Return a digest of what is measured and of what measures it, with git or without."""
+    folders = (ROOT / "videoxl2_model", "*.py"), (ROOT / "benchmarks", "gpu*.py")
+    digest = hashlib.sha256()
+    for path in sorted(path for folder, names in folders for path in folder.glob(names)):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def commit() -> str:

@@ -1,7 +1,10 @@
 """benchmarks/gpu.py from a bare checkout: every stage at tiny size, figures after each."""
 
+import gc
 import json
+import subprocess
 import sys
+import weakref
 from pathlib import Path
 
 import pytest
@@ -86,7 +89,114 @@ def test_a_stage_that_is_late_is_not_started(gpu, monkeypatch, tmp_path):
     out = tmp_path / "gpu.json"
     assert run(gpu, monkeypatch, "--tiny", "--budget-s", 0, "--out", out) == 0
     stages = json.loads(out.read_text())["stages"]
-    assert stages == {name: {"skipped": "not started after 0 s"} for name in STAGES}
+    assert stages == {name: {"skipped": "not started: 0 s of 0 left"} for name in STAGES}
+
+
+def test_full_sizes_start_no_stage_in_the_last_minute(gpu, monkeypatch, tmp_path):
+    from gpu_parts import TINY, Bench, Results
+
+    monkeypatch.setattr(gpu, "STAGES", {"short": lambda bench: {"x": 1}})
+    for tiny, budget_s, ran in ((False, 59, 0), (False, 70, 1), (True, 59, 1)):
+        results = Results(tmp_path / f"{tiny}{budget_s}.json", {})
+        bench = Bench(torch.device("cpu"), TINY, tiny=tiny)
+        gpu.run_all(bench, results, ["short"], budget_s)
+        assert results.done("short") == ran
+
+
+def test_a_stage_apart_is_stopped_at_the_end_of_the_budget(gpu, monkeypatch, tmp_path):
+    from gpu_parts import TINY, Bench, Results
+
+    def stopped(words, *, timeout, **_):
+        assert timeout <= 70
+        raise subprocess.TimeoutExpired(words, timeout)
+
+    results = Results(tmp_path / "out.json", {})
+    monkeypatch.setattr(subprocess, "run", stopped)
+    gpu.run_all(Bench(torch.device("cpu"), TINY, tiny=False), results, ["capped"], 70)
+    assert results.stages == {"capped": {"error": "stopped after 70 s"}}
+
+
+@pytest.fixture
+def ran(gpu, monkeypatch):
+    """The names of stages that ran; the second one fails, the third reads the matrix rate."""
+    names = []
+
+    def ceilings(bench):
+        names.append("ceilings")
+        bench.matrix_rate = 2e12
+        return {"matrix_tflop_per_s": 2.0}
+
+    def broken(bench):
+        names.append("broken")
+        raise RuntimeError("no such thing")
+
+    def shares(bench):
+        names.append("shares")
+        return {"share": bench.share(1e12, 1.0)}
+
+    stages = {"ceilings": ceilings, "broken": broken, "shares": shares}
+    monkeypatch.setattr(gpu, "STAGES", stages)
+    return names
+
+
+def test_another_run_goes_on_where_one_ended(gpu, ran, monkeypatch, tmp_path):
+    out = tmp_path / "gpu.json"
+    options = ("--tiny", "--out", out)
+    assert run(gpu, monkeypatch, *options, "--stages", "broken,ceilings") == 1
+    assert ran == ["ceilings", "broken"]
+    assert run(gpu, monkeypatch, *options) == 1
+    assert ran == ["ceilings", "broken", "broken", "shares"]
+    stages = json.loads(out.read_text())["stages"]
+    assert stages["ceilings"]["matrix_tflop_per_s"] == 2.0
+    assert stages["shares"]["share"] == 0.5  # of the earlier run's rate
+    assert run(gpu, monkeypatch, *options, "--stages", "shares", "--again") == 1
+    assert run(gpu, monkeypatch, *options, "--budget-s", 0, "--again") == 1
+    assert ran[4:] == ["shares"]
+    assert json.loads(out.read_text())["stages"].keys() == stages.keys()
+
+
+@pytest.mark.parametrize("name", ["code", "tiny", "machine"])
+def test_figures_of_another_code_size_or_machine_are_not_kept(
+    gpu, ran, monkeypatch, tmp_path, name
+):
+    out = tmp_path / "gpu.json"
+    run(gpu, monkeypatch, "--tiny", "--out", out, "--stages", "ceilings")
+    held = json.loads(out.read_text())
+    out.write_text(json.dumps({**held, name: {"gpu": "another"}}))
+    run(gpu, monkeypatch, "--tiny", "--out", out, "--stages", "shares")
+    assert list(json.loads(out.read_text())["stages"]) == ["shares"]
+
+
+def test_a_file_that_is_no_result_is_written_over(gpu, ran, monkeypatch, tmp_path):
+    out = tmp_path / "gpu.json"
+    out.write_text("{")
+    run(gpu, monkeypatch, "--tiny", "--out", out, "--stages", "shares")
+    assert json.loads(out.read_text())["stages"]["shares"]["share"] is None
+
+
+def test_an_unknown_stage_is_refused(gpu, monkeypatch, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        run(gpu, monkeypatch, "--tiny", "--out", tmp_path / "gpu.json", "--stages", "ceiling")
+    assert "no stage ceiling; there are ceilings, correctness" in capsys.readouterr().err
+
+
+def test_decoding_holds_one_cache_at_a_time(gpu, monkeypatch):
+    from gpu_parts import TINY, Bench
+    from gpu_stages import decode_rates
+
+    bench, caches = Bench(torch.device("cpu"), TINY, tiny=True), []
+    whole = bench.kv.assemble
+
+    def assemble(*arguments, **settings):
+        gc.collect()
+        assert not [each for each in caches if each() is not None]
+        made = whole(*arguments, **settings)
+        caches.append(weakref.ref(made))
+        return made
+
+    monkeypatch.setattr(bench.kv, "assemble", assemble)
+    decode_rates(bench, bench.kv)
+    assert len(caches) == 2
 
 
 def test_without_a_device_it_says_so_in_a_line(gpu, monkeypatch, tmp_path, capsys):
@@ -104,7 +214,8 @@ def test_a_stage_that_fails_leaves_the_others_alone(gpu, monkeypatch, tmp_path):
 
     monkeypatch.setattr(gpu, "STAGES", {"broken": broken, "after": lambda bench: {"x": 1}})
     results = Results(tmp_path / "out.json", {})
-    gpu.run_all(Bench(torch.device("cpu"), TINY, tiny=True), results, 100)
+    bench = Bench(torch.device("cpu"), TINY, tiny=True)
+    gpu.run_all(bench, results, ["broken", "after"], 100)
     stages = json.loads(results.path.read_text())["stages"]
     assert stages["broken"]["error"] == (
         "OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB"
