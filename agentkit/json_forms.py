@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from agentkit.doctor import Check
     from agentkit.models import ModelSpec
     from agentkit.plugin_manager import PluginState
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
         IngestEvent,
         StoredVideo,
     )
+    from agentkit_storage.bundles import Imported
 
 Form = dict[str, Any]
 Keys = dict[str, str]
@@ -89,6 +92,18 @@ EVENT: Keys = {
     "message": "the error, or a remark",
 }
 REMOVED: Keys = {"removed": "SHA-256 of the content of the video that was removed"}
+EXPORTED: Keys = {
+    "bundle": "the file that was written",
+    "nbytes": "its size",
+    "videos": "the videos in it: SHA-256 of each one's content",
+}
+IMPORTED: Keys = {
+    "video_id": "SHA-256 of the video's content",
+    "name": "its file's name",
+    "outcome": "`imported`, `completed`, `replaced` or `skipped` (in the store already)",
+    "footage": "where its file was put, or null",
+    "left_footage": "whether the bundle has its file and no folder was named for it",
+}
 PLUGIN: Keys = {
     "name": "the domain's name",
     "distribution": "the distribution and its version",
@@ -156,6 +171,17 @@ def whole_video(value: "StoredVideo") -> Form:
 def event(value: "IngestEvent") -> Form:
     """Return one line of `ingest --json`."""
     return _picked(value, EVENT)
+
+
+def exported(bundle: "Path", nbytes: int, video_ids: list[str]) -> Form:
+    """Return what `store export --json` prints."""
+    return {"bundle": str(bundle), "nbytes": nbytes, "videos": video_ids}
+
+
+def imported(value: "Imported") -> Form:
+    """Return one of the videos that `store import --json` prints."""
+    footage = None if value.footage is None else str(value.footage)
+    return _picked(value, IMPORTED) | {"footage": footage}
 
 
 def plugin(value: "PluginState") -> Form:

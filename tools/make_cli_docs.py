@@ -65,6 +65,8 @@ FORMS = {
     '`videos list --json`: `{"videos": [...]}`, each': json_forms.VIDEO,
     "`videos show --json`: one object": json_forms.WHOLE_VIDEO,
     "`videos remove --json`: one object": json_forms.REMOVED,
+    "`store export --json`: one object": json_forms.EXPORTED,
+    '`store import --json`: `{"videos": [...]}`, each': json_forms.IMPORTED,
     '`plugins list --json`: `{"plugins": [...]}`, each': json_forms.PLUGIN,
     '`models list --json`: `{"models": [...]}`, each': json_forms.MODEL,
     '`doctor --json`: `{"checks": [...]}`, each': json_forms.CHECK,

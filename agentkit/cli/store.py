@@ -1,11 +1,11 @@
-"""`videos`: what is in the store."""
+"""`videos`: what is in the store. `store`: the store as a whole, and bundles of it."""
 
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from agentkit import json_forms
-from agentkit.cli import show
+from agentkit.cli import bundles, show
 from agentkit.cli.groups import Group
 from agentkit.cli.options import Options, takes_common
 
@@ -21,10 +21,15 @@ HEAD = ("ID", "NAME", "LENGTH", "CHUNKS", "STATE", "TIERS")
 videos = typer.Typer(
     cls=Group, rich_markup_mode=None, help="What is in the store: list, show, remove."
 )
+store = typer.Typer(
+    cls=Group, no_args_is_help=True, rich_markup_mode=None, help="The store: export, import."
+)
+bundles.add_to(store)
 
 
 def add_to(app: typer.Typer) -> None:
     app.add_typer(videos, name="videos")
+    app.add_typer(store, name="store")
 
 
 @videos.callback(invoke_without_command=True)

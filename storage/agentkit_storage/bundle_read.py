@@ -26,7 +26,7 @@ from agentkit_storage.bundle_forms import (
     load,
     parse,
 )
-from agentkit_storage.bundle_tar import BundleFile, Progress, total_bytes
+from agentkit_storage.bundle_tar import BundleFile
 from agentkit_storage.chunks import PackedRows
 from agentkit_storage.errors import RecordError
 from agentkit_storage.records import (
@@ -87,19 +87,14 @@ class Contents:
         self._sizes = {space.name: space.size for space in self.spaces}
         self._check_manifest()
 
-    def check(self, progress: Progress) -> None:
+    def check(self) -> None:
         """Read all of it, so that nothing is stored of a bundle that is not right in all parts.
 
         Raises:
             BundleError
         """
-        done, total, seen = 0, total_bytes(self._file.manifest.members), set[str]()
-        for name in self._checked():
-            if name not in seen:
-                seen.add(name)
-                done += self._file.member(name).nbytes
-                progress(done, total)
-        if strays := {member.name for member in self._file.manifest.members} - seen:
+        right = set(self._checked())
+        if strays := {member.name for member in self._file.manifest.members} - right:
             raise self._file.error(f"member {min(strays)!r} belongs to no video")
 
     def stored_video(self, video: BundleVideo) -> StoredVideo:

@@ -10,7 +10,7 @@ import os
 import re
 import secrets
 import tarfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import BufferedReader, BytesIO
@@ -142,13 +142,18 @@ class _Hashing:
 class BundleFile:
     """An open bundle: its manifest, and its members by name, each checked when it is read."""
 
-    def __init__(self, path: Path, file: BufferedReader, limits: Limits) -> None:
+    def __init__(
+        self, path: Path, file: BufferedReader, limits: Limits, progress: Progress
+    ) -> None:
         self._path = path
         self._file = file
         self._limits = limits
+        self._progress = progress
+        self._done = 0
         self._left = os.fstat(file.fileno()).st_size
         self.manifest = self._read_manifest()
         self._places = dict(self._walk())
+        self._total = 2 * sum(member.nbytes for member in self.manifest.members)
 
     def error(self, what: str) -> BundleError:
         return BundleError(f"{self._path}: {what}; {_AGAIN}")
@@ -176,9 +181,15 @@ class BundleFile:
         while left and (piece := self._file.read(min(left, PIECE))):
             left -= len(piece)
             sha256.update(piece)
+            self._tell(len(piece))
             yield piece
         if left or sha256.hexdigest() != member.sha256:
             raise self.error(f"member {name!r} is damaged, its SHA-256 differs")
+
+    def _tell(self, nbytes: int) -> None:
+        """Tell how far it is: everything is read twice, to be checked and to be stored."""
+        self._done += nbytes
+        self._progress(min(self._done, self._total), self._total)
 
     def _place(self, name: str) -> tuple[Member, int]:
         if name not in self._places:
@@ -272,7 +283,7 @@ class BundleFile:
 
 
 @contextmanager
-def opened(path: Path, limits: Limits) -> Iterator[BundleFile]:
+def opened(path: Path, limits: Limits, progress: Progress | None = None) -> Iterator[BundleFile]:
     """Open a bundle and look at all but its members' contents.
 
     Raises:
@@ -283,15 +294,11 @@ def opened(path: Path, limits: Limits) -> Iterator[BundleFile]:
         if not path.is_file():
             raise BundleError(f"{path}: no file; name one that `agentkit store export` made")
         with path.open("rb") as file:
-            yield BundleFile(path, file, limits)
+            yield BundleFile(path, file, limits, progress or (lambda done, of: None))
     except OSError as error:
         if isinstance(error, StoreError):
             raise
         raise BundleError(f"{path}: {error.strerror or error}; is it readable?") from error
-
-
-def total_bytes(members: Iterable[Member]) -> int:
-    return sum(member.nbytes for member in members)
 
 
 def _info(name: str, nbytes: int) -> tarfile.TarInfo:

@@ -34,13 +34,15 @@ Outcome = Literal["imported", "completed", "replaced", "skipped"]
 class Imported:
     """What became of one video of a bundle.
 
-    `skipped`: everything was in the store already. `footage` is where its file is now.
+    `skipped`: everything was in the store already. `footage` is where its file is now;
+    `left_footage`: the bundle has it, and no folder was named for it.
     """
 
     video_id: str
     name: str
     outcome: Outcome
     footage: Path | None = None
+    left_footage: bool = False
 
 
 def import_bundle(
@@ -52,9 +54,9 @@ def import_bundle(
     progress: Progress | None = None,
 ) -> list[Imported]:
     """Take a bundle's videos into a store; see `Store.import_bundle`."""
-    with opened(path, limits or Limits()) as file:
+    with opened(path, limits or Limits(), progress) as file:
         contents = Contents(file)
-        contents.check(progress or (lambda done, of: None))
+        contents.check()
         _require_fit(store, contents, replace)
         for space in contents.spaces:
             store.use_space(space.name, space.fingerprint, space.size)
@@ -109,7 +111,8 @@ class _Import:
             outcome = self._take()
             folder = self._footage if self._video.has_footage else None
             film = None if folder is None else self._place(folder)
-        return Imported(self._video.video_id, self._video.name, outcome, film)
+        left = self._video.has_footage and film is None
+        return Imported(self._video.video_id, self._video.name, outcome, film, left)
 
     def _take(self) -> Outcome:
         video_id, making = self._video.video_id, self._video.fingerprint
