@@ -46,6 +46,7 @@ UserPath = Annotated[Path, BeforeValidator(_expanded)]
 Relevance = Literal["search", "attention", "all", "none"]
 Sparse = Literal["pooled", "time_only", "left_out"]
 KVDtype = Literal["float32", "float16", "int8"]
+TokensDtype = Literal["lossless", "int8"]
 
 
 class _Strict(BaseModel):
@@ -105,6 +106,25 @@ class PrefillSettings(_Strict):
         description="number type of the stored cache; left open: float32 with notes, float16 with"
         " videoxl2",
     )
+
+
+class TierSettings(_Strict):
+    """What the store keeps of a video, and how much."""
+
+    kv_budget_gb: float | None = Field(
+        default=None,
+        ge=0,
+        description="most that stored caches take, in 10^9 bytes; the one that was used longest ago"
+        " goes first and is made anew from tokens when its video is asked; left open: no limit",
+    )
+    tokens_dtype: TokensDtype = Field(
+        default="lossless",
+        description="how the rows of videoxl2 are kept: as they are, or in `int8`, half the bytes",
+    )
+
+    @property
+    def kv_budget_bytes(self) -> int | None:
+        return None if self.kv_budget_gb is None else int(self.kv_budget_gb * 1e9)
 
 
 class AskSettings(_Strict):
@@ -172,6 +192,11 @@ class Settings(_Strict):
     domain: str = Field(
         default="general", description="the plugin that speaks for this kind of video"
     )
+    collection: str = Field(
+        default="default",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
+        description="where an ingest puts videos that are new",
+    )
     encoder: Literal["auto", "notes", "videoxl2"] = Field(
         default="auto", description="`auto`: videoxl2 where its weights and a GPU are, else notes"
     )
@@ -206,6 +231,7 @@ class Settings(_Strict):
     sampling: SamplingSettings = SamplingSettings()
     notes: NotesSettings = NotesSettings()
     prefill: PrefillSettings = PrefillSettings()
+    tiers: TierSettings = TierSettings()
     ask: AskSettings = AskSettings()
 
     @classmethod

@@ -114,6 +114,7 @@ class StoredKV:
         Raises:
             DamagedChunkError: a stored part does not match its checksum.
         """
+        self.tier.store.touch_kv(self.video_id, self.fingerprint)
         chunks, last = self.tier.store.chunks(self.video_id), self.tier.last
         if wanted is not None or last is None:
             return self.read_chunks(chunks, wanted)
@@ -188,9 +189,10 @@ class VideoPrefill:
         self._take([chunk])
 
     def close(self) -> None:
-        """Prefill what is pending and store it."""
+        """Prefill what is pending and store it; other videos' KV makes room for it."""
         self._prefill.flush()
         self._save_whole()
+        self._store.trim_kv(keep=[self._stored.video_id])
 
     def _take(self, chunks: Iterable[Chunk]) -> None:
         for chunk in chunks:

@@ -18,6 +18,7 @@ from agentkit.instruments import Instruments
 from agentkit.kv_tier import KVTier
 from agentkit.note_line import named, notes_of_group, searchable
 from agentkit.plugin_manager import Domain
+from agentkit.rules import NOTES
 from agentkit.stages import StageClock
 from agentkit.types import (
     Chunk,
@@ -51,6 +52,7 @@ class Pipeline:
     visual_space: str
     default_plan: SamplingPlan
     chunk_groups: int = 4
+    collection: str = "default"  # of videos that are new
     allowed_roots: Sequence[Path] | None = None
     require_room: Callable[[VideoInfo, int], None] = lambda info, frames: None
 
@@ -70,6 +72,7 @@ class Pipeline:
         self.require_room(info, len(times_s))
         run = _Run(self, info, plan, times_s, fingerprint, on_event or (lambda event: None))
         with self.store.ingest_lock(info.video_id, run.wait):
+            run.collection = self._collection(info.video_id)
             return run.skip() if self._ready(info.video_id, fingerprint) else run.work()
 
     def fingerprint(self, plan: SamplingPlan) -> str:
@@ -77,6 +80,7 @@ class Pipeline:
         sampling = (
             f"{plan.mode}/{plan.fps:g}/{plan.max_frames}/{plan.max_fps}/{plan.frames_per_group}"
         )
+        as_int8 = self.encoder.name != NOTES and self.store.tokens_dtype != "lossless"
         return "|".join(
             [
                 sampling,
@@ -85,8 +89,15 @@ class Pipeline:
                 self.encoder.fingerprint,
                 self.embedder.fingerprint,
                 self.domain.fingerprint,
+                *([f"tokens {self.store.tokens_dtype}"] if as_int8 else []),
             ]
         )
+
+    def _collection(self, video_id: str) -> str:
+        """Return where a video belongs: where it is, also when it is made anew."""
+        if self.store.fingerprint(video_id) is None:
+            return self.collection
+        return self.store.video(video_id).collection
 
     def _ready(self, video_id: str, fingerprint: str) -> bool:
         """Say whether the store has exactly this; forget what it has of another making."""
@@ -121,6 +132,7 @@ class _Run:
         self._missing_before: tuple[str, ...] = ()  # in a run that was killed
         self._warnings = list(info.warnings)
         self._chunks_expected = 0
+        self.collection = pipeline.collection
 
     def wait(self, waited_s: float) -> None:
         """Tell that another process is at work on this very video."""
@@ -178,6 +190,7 @@ class _Run:
             instruments=instruments.names,
             missing=instruments.missing,
             warnings=info.warnings,
+            collection=self.collection,
         )
 
     def _sound_notes(self) -> list[Note]:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from agentkit.checks import check_question, check_range
 from agentkit.config import Settings
 from agentkit.engine import CHUNK_GROUPS, Engine
-from agentkit.errors import OtherEncoderError, StaleVideoError, UsageError
+from agentkit.errors import OtherEncoderError, StaleVideoError, UnknownNameError, UsageError
 from agentkit.plugin_manager import Domain
 from agentkit.types import (
     Answer,
@@ -29,6 +29,7 @@ from agentkit.types import (
     Question,
     SamplingPlan,
     StoredVideo,
+    Tier,
     Turns,
 )
 from agentkit.video import content_id, frames_at, probe
@@ -60,7 +61,13 @@ class Session:
         from agentkit_storage import Store
 
         voice = Domain.load(domain or settings.domain, third_party=not settings.disable_plugins)
-        return cls(settings, voice, Store.open(settings.store))
+        tiers = settings.tiers
+        store = Store.open(
+            settings.store,
+            kv_budget_bytes=tiers.kv_budget_bytes,
+            tokens_dtype=tiers.tokens_dtype,
+        )
+        return cls(settings, voice, store)
 
     def close(self) -> None:
         """Release the store."""
@@ -98,8 +105,11 @@ class Session:
         on_text: OnText | None = None,
         history: Turns = (),
         chunks: Collection[int] | None = None,
+        collection: str | None = None,
     ) -> Answer:
         """Answer from one stored video; of several, from the one with the best evidence.
+
+        `collection` names the only one that is looked in.
 
         `on_text` gets the answer's pieces as they come; `history` are earlier questions and
         answers of this conversation; `chunks` are those of the video to read whole, by default
@@ -111,7 +121,7 @@ class Session:
             UnknownChunkError: the video has no such chunk.
         """
         question = Question(check_question(text))
-        video = self._best(question.text, self._named(videos))
+        video = self._best(question.text, self._named(videos, collection))
         self._check_encoder(video)
         return self._asking.ask(
             question, video, history[-MAX_TURNS:], on_text or (lambda piece: None), chunks
@@ -121,9 +131,15 @@ class Session:
         """Answer from each video on its own, in the order given; all videos by default."""
         return [self.ask(text, video) for video in self._named(videos or None)]
 
-    def search(self, text: str, videos: Sequence[VideoName] = (), k: int = 10) -> list[ChunkHit]:
+    def search(
+        self,
+        text: str,
+        videos: Sequence[VideoName] = (),
+        k: int = 10,
+        collection: str | None = None,
+    ) -> list[ChunkHit]:
         """Return the chunks that hold what `text` names, best first; none where nothing does."""
-        ids = [video.video_id for video in self._named(videos or None)]
+        ids = [video.video_id for video in self._named(videos or None, collection)]
         return self._retrieval.search(check_question(text), ids, k) if ids else []
 
     def similar(self, video: VideoName, at_s: float, k: int = 10) -> list[ChunkHit]:
@@ -132,13 +148,21 @@ class Session:
         check_range(stored.duration_s, at_s, at_s)
         return self._retrieval.similar(stored.video_id, at_s, self._engine.visual_space, k)
 
-    def videos(self) -> list[StoredVideo]:
-        """Return everything in the store."""
-        return self._store.videos()
+    def videos(self, collection: str | None = None) -> list[StoredVideo]:
+        """Return everything in the store, or in one of its collections."""
+        return self._named(None, collection)
 
     def video(self, name: VideoName) -> StoredVideo:
         """Return a stored video by id, unambiguous prefix of it, path or file name."""
         return name if isinstance(name, StoredVideo) else self._store.video(str(name))
+
+    def tiers(self, name: VideoName) -> list[Tier]:
+        """Return what is kept of a video: bytes, number types and makings, tier by tier."""
+        return self._store.tiers(self.video(name).video_id)
+
+    def pin(self, name: VideoName, pinned: bool = True) -> None:
+        """Let a video's KV stay whatever `tiers.kv_budget_gb` says, or no longer."""
+        self._store.pin_kv(self.video(name).video_id, pinned)
 
     def remove(self, name: VideoName) -> None:
         """Take a video out of every tier and out of search, and free its bytes."""
@@ -165,13 +189,26 @@ class Session:
             raise StaleVideoError(f"{path}: changed since it was ingested; ingest it again", path)
         return frames_at(probe(path, allowed_roots=self._settings.allowed_roots), times_s)
 
-    def _named(self, videos: VideoName | Sequence[VideoName] | None) -> list[StoredVideo]:
-        """Return the videos meant: those named, or all of the store."""
+    def _named(
+        self, videos: VideoName | Sequence[VideoName] | None, collection: str | None = None
+    ) -> list[StoredVideo]:
+        """Return the videos meant: those named, or all of the store or of one collection.
+
+        Raises:
+            UnknownNameError: there is no such collection.
+            UsageError: a video that was named is not in it.
+        """
+        known = [] if collection is None else self._store.collections()
+        if collection is not None and collection not in known:
+            raise UnknownNameError("collection", collection, known)
         if videos is None:
-            return self._store.videos()
-        if isinstance(videos, str | Path | StoredVideo):
-            return [self.video(videos)]
-        return [self.video(name) for name in videos]
+            return self._store.videos(collection)
+        names = [videos] if isinstance(videos, str | Path | StoredVideo) else videos
+        found = [self.video(name) for name in names]
+        for video in found:
+            if collection not in (None, video.collection):
+                raise UsageError(f"{video.path}: not in the collection {collection!r}")
+        return found
 
     def _best(self, text: str, videos: Sequence[StoredVideo]) -> StoredVideo:
         """Return the video whose passages are nearest to the question; the first where none is."""
@@ -248,6 +285,7 @@ class Session:
             visual_space=engine.visual_space,
             default_plan=engine.sampling_plan,
             chunk_groups=CHUNK_GROUPS,
+            collection=self._settings.collection,
             allowed_roots=self._settings.allowed_roots,
             require_room=engine.require_room,
         )

@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from agentkit_storage.types import Chunk, ChunkHit, Note, StoredVideo
+from agentkit_storage.types import Chunk, ChunkHit, Note, StoredVideo, Tier
 
 __all__ = [
     "Answer",
@@ -36,6 +36,7 @@ __all__ = [
     "SessionView",
     "SoundInstrument",
     "StoredVideo",
+    "Tier",
     "Turns",
     "VideoInfo",
     "VideoModel",

@@ -8,7 +8,16 @@ import numpy as np
 import sqlalchemy as sa
 from numpy.typing import NDArray
 
-from agentkit_storage import chunks, segments, settings, tiers, tokens, videos, words
+from agentkit_storage import (
+    chunks,
+    kv_budget,
+    segments,
+    settings,
+    tiers,
+    tokens,
+    videos,
+    words,
+)
 from agentkit_storage.blobs import BlobFolder
 from agentkit_storage.database import Database
 from agentkit_storage.errors import RecordError
@@ -33,6 +42,16 @@ class Reader:
         """Return all videos, or those of a collection, in the order in which they were added."""
         with self._db.read() as conn:
             return videos.select(conn, collection=collection)
+
+    def collections(self) -> list[str]:
+        """Return the names of the collections that have a video, in order."""
+        with self._db.read() as conn:
+            return videos.collections(conn)
+
+    def kv_nbytes(self) -> int:
+        """Return the bytes of all stored KV."""
+        with self._db.read() as conn:
+            return kv_budget.total(conn)
 
     def video(self, name: str | Path) -> StoredVideo:
         """Return the video of this id, path, beginning of an id (4 or more), or file name.

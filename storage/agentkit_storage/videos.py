@@ -97,6 +97,12 @@ def pin_kv(conn: sa.Connection, video_id: str, pinned: bool) -> None:
     conn.execute(sa.update(VideoRow).where(VideoRow.id == video_id).values(kv_pinned=pinned))
 
 
+def collections(conn: sa.Connection) -> list[str]:
+    """Return the names of the collections that have a video, in order."""
+    names = sa.select(VideoRow.collection).distinct()
+    return list(conn.scalars(names.order_by(VideoRow.collection)))
+
+
 def in_collection(
     conn: sa.Connection, collection: str | None, video_ids: Iterable[str] | None
 ) -> list[str] | None:
