@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         Coverage,
         IngestEvent,
         StoredVideo,
+        Tier,
     )
     from agentkit_storage.bundles import Imported
 
@@ -80,6 +81,22 @@ WHOLE_VIDEO: Keys = VIDEO | {
     "missing": "what did not, each with its reason",
     "warnings": "what was wrong with the file",
     "collection": "the collection that it is in",
+    "pinned": "whether its KV stays, whatever `tiers.kv_budget_gb` says",
+    "kept": "what is kept of it, tier by tier, a list",
+}
+TIER: Keys = {
+    "name": "`notes`, `vectors`, `tokens` or `kv`",
+    "part": "of vectors the space; empty for the others",
+    "fingerprint": "what it was made with; empty where the space's name says it",
+    "nbytes": "bytes that it takes",
+    "chunks": "chunks that have it",
+    "dtype": "its number type, several with commas: `int8:float16` are 8 bits made from 16; empty"
+    " for text, and for what an older version stored",
+    "used_at": "when a question used it last, in seconds since 1970; null but for `kv`",
+    "pinned": "whether it stays, whatever `tiers.kv_budget_gb` says",
+}
+PINNED: Keys = {
+    "video_id": "SHA-256 of the content",
     "pinned": "whether its KV stays, whatever `tiers.kv_budget_gb` says",
 }
 EVENT: Keys = {
@@ -163,9 +180,10 @@ def video(value: "StoredVideo") -> Form:
     return _picked(value, VIDEO)
 
 
-def whole_video(value: "StoredVideo") -> Form:
+def whole_video(value: "StoredVideo", tiers: Iterable["Tier"]) -> Form:
     """Return what `videos show --json` prints: everything that the store says of a video."""
-    return _picked(value, WHOLE_VIDEO)
+    form = _picked(value, [key for key in WHOLE_VIDEO if key != "kept"])
+    return form | {"kept": [_picked(tier, TIER) for tier in tiers]}
 
 
 def event(value: "IngestEvent") -> Form:

@@ -18,7 +18,7 @@ from agentkit import hookspecs, json_forms
 from agentkit.doctor import Check
 from agentkit.errors import PluginError
 from agentkit.plugin_manager import Domain, Plugin, PluginState
-from agentkit.types import Answer, Citation, Coverage, StoredVideo
+from agentkit.types import Answer, Citation, Coverage, StoredVideo, Tier
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 SOURCES = {  # the JSON that must show every field of its value
@@ -26,6 +26,7 @@ SOURCES = {  # the JSON that must show every field of its value
     "CITATION": (Citation, set()),
     "COVERAGE": (Coverage, set()),
     "WHOLE_VIDEO": (StoredVideo, set()),
+    "TIER": (Tier, set()),
     "PLUGIN": (PluginState, set()),
     "CHECK": (Check, set()),
 }

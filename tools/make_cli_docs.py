@@ -64,6 +64,8 @@ FORMS = {
     "`ingest --json`: one object a line": json_forms.EVENT,
     '`videos list --json`: `{"videos": [...]}`, each': json_forms.VIDEO,
     "`videos show --json`: one object": json_forms.WHOLE_VIDEO,
+    "each of its `kept`": json_forms.TIER,
+    "`videos pin --json`: one object": json_forms.PINNED,
     "`videos remove --json`: one object": json_forms.REMOVED,
     "`store export --json`: one object": json_forms.EXPORTED,
     '`store import --json`: `{"videos": [...]}`, each': json_forms.IMPORTED,

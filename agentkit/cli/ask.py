@@ -24,6 +24,10 @@ Videos = Annotated[
         help="An id, the beginning of one, or a path; may be repeated. Default: every video.",
     ),
 ]
+Collection = Annotated[
+    str | None,
+    typer.Option("--collection", metavar="NAME", help="Look in this collection only."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one object, as documented.")]
 END_OF_CHAT = ("exit", "quit", "/exit", "/quit")
 
@@ -37,6 +41,7 @@ def ask(
     options: Options,
     question: Annotated[str, typer.Argument(metavar="QUESTION")],
     video: Videos = None,
+    collection: Collection = None,
     as_json: Json = False,
 ) -> None:
     """Answer a question, with citations.
@@ -45,12 +50,13 @@ def ask(
     """
     with options.open_session() as session:
         if as_json:
-            show.as_json(json_forms.answer(session.ask(question, video or None)))
+            answer = session.ask(question, video or None, collection=collection)
+            show.as_json(json_forms.answer(answer))
         else:
-            _answer(session, question, video or None)
+            _answer(session, question, video or None, collection)
 
 
-def chat(options: Options, video: Videos = None) -> None:
+def chat(options: Options, video: Videos = None, collection: Collection = None) -> None:
     """Ask question after question; Ctrl-D ends.
 
     Each question is read in the light of those before it.
@@ -63,7 +69,7 @@ def chat(options: Options, video: Videos = None) -> None:
             if not question:
                 continue
             try:
-                answer = _answer(session, question, video or None, tuple(turns))
+                answer = _answer(session, question, video or None, collection, tuple(turns))
             except _question_errors() as error:
                 show.error(str(error))
             else:
@@ -74,12 +80,13 @@ def search(
     options: Options,
     text: Annotated[str, typer.Argument(metavar="TEXT")],
     video: Videos = None,
+    collection: Collection = None,
     k: Annotated[int, typer.Option("-k", metavar="N", min=1, help="Most hits.")] = 10,
     as_json: Json = False,
 ) -> None:
     """Find where a thing is seen, said or written."""
     with options.open_session() as session:
-        hits = session.search(text, video or (), k)
+        hits = session.search(text, video or (), k, collection)
         names = _names(session)
     if as_json:
         show.as_json({"hits": [json_forms.hit(hit) for hit in hits]})
@@ -115,12 +122,13 @@ def _answer(
     session: "Session",
     question: str,
     videos: list[str] | None,
+    collection: str | None,
     turns: tuple[tuple[str, str], ...] = (),
 ) -> "Answer":
     """Print an answer with its citations, and what it rests on to stderr."""
     streamed: list[str] = []
     on_text = _streaming(streamed) if show.stream_is_terminal() else None
-    answer = session.ask(question, videos, on_text=on_text, history=turns)
+    answer = session.ask(question, videos, on_text=on_text, history=turns, collection=collection)
     _finish("".join(streamed), answer.text)
     names = _names(session)
     for cite in answer.citations:

@@ -44,6 +44,10 @@ def ingest(
     max_frames: Annotated[
         int | None, typer.Option("--max-frames", metavar="N", help="Most frames of one video.")
     ] = None,
+    collection: Annotated[
+        str | None,
+        typer.Option("--collection", metavar="NAME", help="Where videos that are new go."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One object per line and event.")] = False,
 ) -> None:
     """Look at videos and keep what is seen.
@@ -55,7 +59,7 @@ def ingest(
     files = list(_files(paths))
     given = {"fps": fps, "max_frames": max_frames}
     sampling = {name: value for name, value in given.items() if value is not None}
-    settings = options.settings(sampling=sampling)
+    settings = options.settings(sampling=sampling, collection=collection)
     plan = settings.sampling.plan() if sampling else None
     with options.open_session(settings) as session:
         ingested = _ingest_as_json if as_json else _ingest_for_people

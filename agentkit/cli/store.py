@@ -1,5 +1,7 @@
 """`videos`: what is in the store. `store`: the store as a whole, and bundles of it."""
 
+from datetime import datetime
+from hashlib import sha256
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,16 +12,21 @@ from agentkit.cli.groups import Group
 from agentkit.cli.options import Options, takes_common
 
 if TYPE_CHECKING:
-    from agentkit.types import StoredVideo
+    from agentkit.types import StoredVideo, Tier
 
 Video = Annotated[
     str, typer.Argument(metavar="VIDEO", help="An id, the beginning of one, or a path.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one object, as documented.")]
+Collection = Annotated[
+    str | None, typer.Option("--collection", metavar="NAME", help="Only videos of this collection.")
+]
+TIERS_HEAD = ("TIER", "BYTES", "CHUNKS", "NUMBERS", "USED", "MAKING")
+MAKING_WIDTH = 12  # characters of a making that people see
 HEAD = ("ID", "NAME", "LENGTH", "CHUNKS", "STATE", "TIERS")
 
 videos = typer.Typer(
-    cls=Group, rich_markup_mode=None, help="What is in the store: list, show, remove."
+    cls=Group, rich_markup_mode=None, help="What is in the store: list, show, pin, remove."
 )
 store = typer.Typer(
     cls=Group, no_args_is_help=True, rich_markup_mode=None, help="The store: export, import."
@@ -36,27 +43,52 @@ def add_to(app: typer.Typer) -> None:
 @takes_common()
 def default(options: Options, context: typer.Context) -> None:
     if context.invoked_subcommand is None:
-        _list(options, as_json=False)
+        _list(options, None, as_json=False)
 
 
 @videos.command("list")
 @takes_common()
-def list_(options: Options, as_json: Json = False) -> None:
-    """List every video in the store."""
-    _list(options, as_json)
+def list_(options: Options, collection: Collection = None, as_json: Json = False) -> None:
+    """List every video in the store, or in a collection."""
+    _list(options, collection, as_json)
 
 
 @videos.command("show")
 @takes_common()
 def show_(options: Options, video: Video, as_json: Json = False) -> None:
-    """Say everything that the store knows of a video."""
+    """Say everything that the store knows of a video, and what it keeps tier by tier."""
     with options.open_session() as session:
         stored = session.video(video)
+        tiers = session.tiers(stored)
     if as_json:
-        show.as_json(json_forms.whole_video(stored))
+        show.as_json(json_forms.whole_video(stored, tiers))
         return
     for label, value in _described(stored):
         typer.echo(f"{label + ':':12} {show.printable(value)}")
+    if tiers:
+        typer.echo()
+        show.table(TIERS_HEAD, [_tier_row(tier) for tier in tiers])
+
+
+@videos.command("pin")
+@takes_common()
+def pin(
+    options: Options,
+    video: Video,
+    off: Annotated[
+        bool, typer.Option("--off", help="Let it go again when room is needed.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Keep a video's KV, whatever the budget (tiers.kv_budget_gb) says."""
+    with options.open_session() as session:
+        stored = session.video(video)
+        session.pin(stored, not off)
+    if as_json:
+        show.as_json({"video_id": stored.video_id, "pinned": not off})
+    else:
+        done = "unpinned" if off else "pinned"
+        typer.echo(f"{done} {stored.video_id[: show.SHORT_ID]}  {show.name_of(stored)}")
 
 
 @videos.command("remove")
@@ -72,9 +104,9 @@ def remove(options: Options, video: Video, as_json: Json = False) -> None:
         typer.echo(f"removed {stored.video_id[: show.SHORT_ID]}  {show.name_of(stored)}")
 
 
-def _list(options: Options, as_json: bool) -> None:
+def _list(options: Options, collection: str | None, as_json: bool) -> None:
     with options.open_session() as session:
-        stored = session.videos()
+        stored = session.videos(collection)
     if as_json:
         show.as_json({"videos": [json_forms.video(video) for video in stored]})
     elif stored:
@@ -94,6 +126,27 @@ def _row(video: "StoredVideo") -> tuple[str, ...]:
     )
 
 
+def _tier_row(tier: "Tier") -> tuple[str, ...]:
+    name = f"{tier.name} ({tier.part})" if tier.part else tier.name
+    used = "" if tier.used_at is None else f"{datetime.fromtimestamp(tier.used_at):%Y-%m-%d %H:%M}"
+    cells = (
+        f"{name}, pinned" if tier.pinned else name,
+        f"{tier.nbytes:,}",
+        str(tier.chunks),
+        tier.dtype or "-",
+        used or "-",
+        _short_making(tier.fingerprint),
+    )
+    return tuple(map(show.printable, cells))
+
+
+def _short_making(fingerprint: str) -> str:
+    """Return what tells makings apart at a glance; --json has them whole."""
+    if len(fingerprint) <= MAKING_WIDTH:
+        return fingerprint or "-"
+    return sha256(fingerprint.encode()).hexdigest()[:MAKING_WIDTH]
+
+
 def _described(video: "StoredVideo") -> list[tuple[str, str]]:
     lines = [
         ("id", video.video_id),
@@ -107,6 +160,7 @@ def _described(video: "StoredVideo") -> list[tuple[str, str]]:
         ("frames", f"{video.frames_seen} of {video.frames_in_file}, one every {video.step_s:g} s"),
         ("chunks", str(video.chunks)),
         ("state", video.state),
+        ("collection", video.collection),
         ("tiers", ", ".join(video.tiers)),
         ("seen by", ", ".join(video.instruments) or "no instrument"),
     ]

@@ -4,6 +4,7 @@ import io
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
@@ -26,6 +27,7 @@ from agentkit.types import (
     Question,
     SamplingPlan,
     StoredVideo,
+    Tier,
 )
 from agentkit_storage.errors import StoreBusyError, UnknownVideoError
 
@@ -66,12 +68,21 @@ SEEN = (
 CITED = '[match.mp4 00:12-00:20] goal, person in red\n[talk.mkv 1:01:01-1:01:40] says "goal"\n'
 
 
+TIERS = [
+    Tier("notes", "", "a" * 200, 1234, 233, ""),
+    Tier("vectors", "text", "minilm", 99, 230, "float16"),
+    Tier("kv", "", "b" * 64, 5_000_000, 233, "float16", 86400.0 * 365, True),
+]
+USED = datetime.fromtimestamp(86400.0 * 365)  # as the clock on the wall has it
+
+
 class FakeSession:
     """Answers as told, and remembers what it was asked."""
 
     def __init__(self) -> None:
         self.stored = [MATCH, TALK]
         self.asked: list[tuple[Any, ...]] = []
+        self.collections: list[str | None] = []
         self.pieces = ["The player ", "in red scores."]
         self.answer = ANSWER
         self.hits = HITS
@@ -115,18 +126,33 @@ class FakeSession:
         *,
         on_text: Callable[[str], None] | None = None,
         history: Sequence[tuple[str, str]] = (),
+        collection: str | None = None,
     ) -> Answer:
+        self.collections.append(collection)
         self._note("ask", text, videos, history)
         for piece in self.pieces if on_text else ():
             on_text(piece)  # type: ignore[misc]  # it is there
         return self.answer
 
-    def search(self, text: str, videos: Sequence[str] = (), k: int = 10) -> list[ChunkHit]:
+    def search(
+        self,
+        text: str,
+        videos: Sequence[str] = (),
+        k: int = 10,
+        collection: str | None = None,
+    ) -> list[ChunkHit]:
+        self.collections.append(collection)
         self._note("search", text, videos, k)
         return self.hits[:k]
 
-    def videos(self) -> list[StoredVideo]:
-        return self.stored
+    def videos(self, collection: str | None = None) -> list[StoredVideo]:
+        return [video for video in self.stored if collection in (None, video.collection)]
+
+    def tiers(self, video: StoredVideo) -> list[Tier]:
+        return TIERS
+
+    def pin(self, video: StoredVideo, pinned: bool) -> None:
+        self._note("pin", video.video_id, pinned)
 
     def video(self, name: str) -> StoredVideo:
         for video in self.stored:
@@ -334,6 +360,25 @@ def test_videos_list_json_is_as_documented(session: FakeSession, run: Any) -> No
     }
 
 
+def test_only_a_collection_is_listed_and_asked(session: FakeSession, run: Any) -> None:
+    session.stored = [MATCH, replace(TALK, collection="talks")]
+    code, out, _ = run("videos", "list", "--collection", "talks")
+    assert (code, out.count("\n")) == (0, 2)
+    assert "talk.mkv" in out
+    run("ask", "Who?", "--collection", "talks")
+    run("ask", "Who?", "--json")
+    run("search", "who", "--collection", "talks")
+    assert session.collections == ["talks", None, "talks"]
+
+
+def test_kv_is_pinned_and_let_go(session: FakeSession, run: Any) -> None:
+    assert run("videos", "pin", "ab") == (0, "pinned abababababab  match.mp4\n", "")
+    assert run("videos", "pin", "ab", "--off") == (0, "unpinned abababababab  match.mp4\n", "")
+    said = json.dumps({"video_id": MATCH.video_id, "pinned": False})
+    assert run("videos", "pin", "ab", "--off", "--json") == (0, f"{said}\n", "")
+    assert session.asked == [("pin", MATCH.video_id, pinned) for pinned in (True, False, False)]
+
+
 def test_a_video_is_shown_with_what_was_not_seen(session: FakeSession, run: Any) -> None:
     assert run("videos", "show", "ab") == (
         0,
@@ -345,15 +390,31 @@ def test_a_video_is_shown_with_what_was_not_seen(session: FakeSession, run: Any)
         "frames:      3726 of 93138, one every 1 s\n"
         "chunks:      233\n"
         "state:       ready\n"
+        "collection:  default\n"
         "tiers:       notes, kv\n"
         "seen by:     objects, speech\n"
         "not seen:    ocr: extra 'ocr' is not installed\n"
-        "warning:     2 damaged frames\n",
+        "warning:     2 damaged frames\n"
+        "\n"
+        "TIER            BYTES      CHUNKS  NUMBERS  USED              MAKING\n"
+        "notes           1,234      233     -        -                 c2a908d98f5d\n"
+        "vectors (text)  99         230     float16  -                 minilm\n"
+        f"kv, pinned      5,000,000  233     float16  {USED:%Y-%m-%d %H:%M}  a0fab1377f49\n",
         "",
     )
     code, out, _ = run("videos", "show", "ab", "--json")
     assert code == 0
     assert json.loads(out)["missing"] == ["ocr: extra 'ocr' is not installed"]
+    assert json.loads(out)["kept"][2] == {
+        "name": "kv",
+        "part": "",
+        "fingerprint": "b" * 64,
+        "nbytes": 5_000_000,
+        "chunks": 233,
+        "dtype": "float16",
+        "used_at": 86400.0 * 365,
+        "pinned": True,
+    }
 
 
 def test_a_video_is_removed(session: FakeSession, run: Any) -> None:
