@@ -37,6 +37,7 @@ class _Header:
     space: str
     kind: str
     made_for: int
+    probes: int
     size: int
     last_row: int
     last_removal: int
@@ -80,7 +81,7 @@ class SpaceIndex:
             ids = None if only is None else segments.ids_of(conn, self._name, only)
             if index.exact:
                 return index.search(vector, k, ids)
-            near = index.search(vector, k * self._settings.candidates, ids, self._settings.probes)
+            near = index.search(vector, k * self._settings.candidates, ids)
         return vector_rows.rescored(conn, self._name, vector, [id_ for id_, _ in near])[:k]
 
     def save(self, conn: sa.Connection) -> None:
@@ -126,7 +127,7 @@ class SpaceIndex:
         header = _header(raw[raw.find(b"\n") + 1 : end])
         if (header.store, header.space) != (self._store, self._name):
             raise ValueError("snapshot of another store")
-        index = VectorIndex.load(memoryview(raw)[end + 1 :], header.made_for)
+        index = VectorIndex.load(memoryview(raw)[end + 1 :], header.made_for, header.probes)
         held = (index.kind, index.size, len(index))
         if held != (header.kind, self._name_size(conn), header.count):
             raise ValueError("snapshot of other vectors")
@@ -136,9 +137,8 @@ class SpaceIndex:
 
     def _write(self, index: VectorIndex) -> None:
         state = (self._last_row, self._last_removal)
-        header = _Header(
-            self._store, self._name, index.kind, index.made_for, index.size, *state, len(index)
-        )
+        laid_out = (index.kind, index.made_for, index.probes, index.size)
+        header = _Header(self._store, self._name, *laid_out, *state, len(index))
         body = [json.dumps(asdict(header)).encode(), b"\n", index.dump()]
         checksum = xxhash.xxh3_64()
         for part in body:
@@ -161,20 +161,23 @@ class SpaceIndex:
         self._last_removal = conn.scalar(newest) or 0
         self._saved = (0, 0)
         if (size := self._name_size(conn)) is not None:
-            index = self._laid_out(conn, size)
-            self._add_rows(conn, index)
-            self._index = index
-            if not index.exact:
-                self._keep(index)
+            self._index = self._filled(conn, size)
+            if not self._index.exact:
+                self._keep(self._index)
 
-    def _laid_out(self, conn: sa.Connection, size: int) -> VectorIndex:
-        """Return an empty index for the vectors of SQL, trained on some of them."""
+    def _filled(self, conn: sa.Connection, size: int) -> VectorIndex:
+        """Return an index with the vectors of SQL, trained and tuned on some of them."""
+        settings = self._settings
         count, _ = vector_rows.totals(conn, self._name)
-        kind, settings = self._settings.kind_for(count), self._settings
-        if kind is not Kind.FLAT:
+        if (kind := settings.kind_for(count)) is not Kind.FLAT:
             logger.info("%s: %d vectors are laid out as %s", self._path.name, count, kind)
         sample = vector_rows.sample(conn, self._name, settings.sample_size(count), settings.seed)
-        return VectorIndex(size, kind, count, sample)
+        index = VectorIndex(size, kind, count, sample)
+        self._add_rows(conn, index)
+        if sample is not None:
+            # In order of id the first ones would be of few videos.
+            index.tune(sample[:: -(-len(sample) // settings.recall_queries)], settings.recall)
+        return index
 
     def _keep(self, index: VectorIndex) -> None:
         """Write what took a training, now; a store that cannot be written to is still searched."""

@@ -19,7 +19,7 @@ Floats = NDArray[np.float32]
 
 # How far the codes' range goes beyond the sample's, as a part of it: what lies outside is cut off.
 _MARGIN = 0.25
-_TRAINING_ROUNDS = 10
+_TRAINING_ROUNDS = 6
 
 
 class Kind(StrEnum):
@@ -36,10 +36,11 @@ class IndexSettings:
 
     sq8_from: int = 20_001
     ivf_from: int = 1_000_000
-    probes: int = 32  # lists of IVF-SQ8 that a search reads where nothing is filtered
     candidates: int = 4  # so many times k are re-scored with the stored vectors
     sample: int = 20_000  # vectors to train on, at least
     sample_per_list: int = 50
+    recall: float = 0.97  # of the 10 nearest: IVF-SQ8 reads as many lists as find them
+    recall_queries: int = 100  # vectors of the sample on which that is measured
     growth: int = 4  # an index trained on n vectors serves up to so many times n
     seed: int = 1234
 
@@ -75,7 +76,7 @@ class IndexSettings:
 
 def num_lists(count: int) -> int:
     """Return into how many lists IVF sorts so many vectors."""
-    return max(1, round(math.sqrt(count)))
+    return max(1, round(2 * math.sqrt(count)))
 
 
 def make(kind: Kind, size: int, count: int = 0, sample: Floats | None = None) -> Any:

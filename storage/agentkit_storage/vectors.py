@@ -19,7 +19,8 @@ class VectorIndex:
     """Unit vectors of one size, by id. Ids only ever grow, so that none can be there twice.
 
     `made_for` is how many vectors it was laid out for; a kind other than flat is trained on
-    `sample` [N, E], and its scores are near the cosine, not the cosine.
+    `sample` [N, E], and its scores are near the cosine, not the cosine. `probes` is how many lists
+    a search of IVF-SQ8 reads; `tune` chooses it.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class VectorIndex:
         self.size = size
         self.kind = kind
         self.made_for = made_for
+        self.probes = 1
 
     def __len__(self) -> int:
         return int(self._index.ntotal)
@@ -70,12 +72,12 @@ class VectorIndex:
             self._index.remove_ids(_selector(ids))
 
     def search(
-        self, vector: NDArray[np.float32], k: int, only: Ids | None = None, probes: int = 1
+        self, vector: NDArray[np.float32], k: int, only: Ids | None = None
     ) -> list[tuple[int, float]]:
         """Return up to `k` (id, score), best first; `only` limits the search to some ids.
 
-        IVF-SQ8 reads `probes` of its lists; more, where `only` leaves less in each, and all,
-        where those hold fewer than `k`: a search never comes back short.
+        IVF-SQ8 reads more lists where `only` leaves less in each, and all where they hold fewer
+        than `k`: a search never comes back short.
         """
         query = unit_vector(vector, "the query", self.size)[None]
         if k < 1 or not len(self) or (only is not None and not len(only)):
@@ -84,12 +86,29 @@ class VectorIndex:
             return self._found(query, k, _parameters(only))
         lists = self._index.nlist
         share = 1.0 if only is None else min(1.0, len(only) / len(self))
-        probes = min(lists, math.ceil(probes / share))
+        probes = min(lists, math.ceil(self.probes / share))
         found = self._found(query, k, _ivf_parameters(only, probes))
         wanted = min(k, len(self) if only is None else len(only))
         if len(found) < wanted and probes < lists:
             return self._found(query, k, _ivf_parameters(only, lists))
         return found
+
+    def tune(self, queries: NDArray[np.float32], recall: float, k: int = 10) -> None:
+        """Read as many lists as find this part of the `k` nearest of stored `queries` [N, E]."""
+        if self.kind is not Kind.IVF_SQ8 or not len(self):
+            return
+        lists, self.probes = self._index.nlist, 1
+        truth = self._nearest(queries, k, lists)
+        while (
+            self.probes < lists and _shared(self._nearest(queries, k, self.probes), truth) < recall
+        ):
+            self.probes = min(lists, math.ceil(1.25 * self.probes))
+
+    def _nearest(self, queries: NDArray[np.float32], k: int, probes: int) -> list[set[int]]:
+        """Return the ids nearest to each stored query, but for the best: itself."""
+        params = _ivf_parameters(None, probes)
+        _, ids = self._index.search(np.ascontiguousarray(queries), k + 1, params=params)
+        return [set(row[1:].tolist()) - {-1} for row in ids]
 
     def _found(self, query: NDArray[np.float32], k: int, params: Any) -> list[tuple[int, float]]:
         scores, ids = self._index.search(query, min(k, len(self)), params=params)
@@ -102,11 +121,12 @@ class VectorIndex:
         return bytes(faiss.serialize_index(self._index).tobytes())
 
     @classmethod
-    def load(cls, data: bytes | memoryview, made_for: int = 0) -> "VectorIndex":
+    def load(cls, data: bytes | memoryview, made_for: int = 0, probes: int = 1) -> "VectorIndex":
         """Return what `dump` wrote. The bytes must be known to be whole: FAISS checks nothing."""
         inner: Any = faiss.deserialize_index(np.frombuffer(data, np.uint8))
         index = cls(inner.d)
         index.kind, index.made_for = vector_kinds.kind_of(inner), made_for
+        index.probes = probes
         index._index = inner
         index._last_id = int(index.ids.max(initial=0))
         return index
@@ -115,6 +135,12 @@ class VectorIndex:
 def best_first(found: list[tuple[int, float]]) -> list[tuple[int, float]]:
     """Return (id, score) pairs in the order of every search: by score, then by id."""
     return sorted(found, key=lambda pair: (-pair[1], pair[0]))
+
+
+def _shared(found: list[set[int]], truth: list[set[int]]) -> float:
+    """Return the part of the truth that was found, over all queries."""
+    hits = sum(len(mine & wanted) for mine, wanted in zip(found, truth, strict=True))
+    return hits / max(1, sum(len(wanted) for wanted in truth))
 
 
 def _parameters(only: Ids | None) -> Any:
