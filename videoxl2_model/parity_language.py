@@ -34,7 +34,7 @@ def check_rows(model: GoldenModel, facts: Facts, report: Report) -> list[TokenGr
     layout = SegmentLayout(len(system), PrefillConfig())
     for group in groups:
         layout.add(len(group.time_ids), group.token_length)
-        rows += [decoder.embed(group.time_ids), visual(group)]
+        rows += [decoder.embed(group.time_ids), visual(group).to(decoder.device)]
     rows.append(decoder.embed(question))
     report.array("inputs_embeds", torch.cat(rows))
     report.equal("visual_start", len(system), facts["visual_start"])
