@@ -134,6 +134,59 @@ def test_a_kill_while_removing_removes_all_or_nothing(
         assert store.verify() == []
 
 
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "trim.rows:1",
+        "trim.rows:2",
+        "trim.commit:1",
+        "free.rows:1",
+        "free.commit:1",
+        "free.commit:2",
+    ],
+)
+def test_a_kill_while_trimming_drops_whole_caches_only(
+    folder: Path, fault: str, whole: dict[str, str], start_worker: StartWorker
+) -> None:
+    """A goes first, then B; what is left of either is all of its KV, and its tokens make more."""
+    with Store.open(folder) as store:
+        for video_id in (A, B):
+            ingest(store, video_id, CHUNKS, rows=True)
+    assert start_worker(fault, "trim_kv", 0).finish()[0] == -signal.SIGKILL
+    with Store.open(folder) as store:
+        kept = [len(store.kv_indices(video_id, KV_FINGERPRINT)) for video_id in (A, B)]
+        assert kept == {
+            "trim.rows:1": [CHUNKS + 1, CHUNKS + 1],
+            "free.commit:2": [0, 0],
+        }.get(fault, [0, CHUNKS + 1])
+        for video_id in (A, B):
+            assert_only_whole_chunks(store, video_id, [])
+            assert store.digest(video_id) == whole[video_id]
+        store.gc(grace_s=0)
+        assert store.stats().unreferenced == 0
+        ingest(store, A, CHUNKS, rows=True)
+        assert_only_whole_chunks(store, A, [])
+        assert store.verify() == []
+
+
+@pytest.mark.parametrize("fault", ["use.rows:1", "use.commit:1"])
+def test_a_kill_while_noting_a_use_changes_nothing_else(
+    folder: Path, fault: str, whole: dict[str, str], start_worker: StartWorker
+) -> None:
+    with Store.open(folder) as store:
+        ingest(store, A, CHUNKS, rows=True)
+        before = store.tiers(A)
+    worker = start_worker(fault, "touch_kv", A, KV_FINGERPRINT)
+    assert worker.finish()[0] == -signal.SIGKILL
+    with Store.open(folder) as store:
+        after = store.tiers(A)
+        assert after[:-1] == before[:-1]
+        was_noted = fault == "use.commit:1"
+        assert (after[-1].used_at != before[-1].used_at) == was_noted
+        assert store.digest(A) == whole[A]
+        assert store.verify() == []
+
+
 @pytest.mark.parametrize("point", ["blob.tmp", "blob.fsync", "chunk.rows"])
 def test_no_room_is_said_and_leaves_nothing(
     store: Store, folder: Path, point: str, monkeypatch: pytest.MonkeyPatch

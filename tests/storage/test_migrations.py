@@ -68,6 +68,29 @@ def test_a_store_of_the_first_revision_opens_and_goes_on(folder: Path) -> None:
         assert store.verify() == []
         store.add_chunk(draw_chunk(A, 2))
         assert store.num_chunks(A) == 3
+        assert [video.collection for video in store.videos()] == ["default", "default"]
+
+
+def test_a_store_of_the_second_revision_gets_bytes_and_uses_of_its_kv(folder: Path) -> None:
+    """A has rows of tokens in blobs, B ids; what each must give is written out here."""
+    with tarfile.open(DATA / "second_revision.tar.gz") as archive:
+        archive.extractall(folder, filter="data")
+    with Store.open(folder) as store:
+        assert store.digest(A) == "9e2593f9f43250895049461fd7c915b1844ace936e02b4e07e67885e3445c705"
+        assert store.digest(B) == "2ebebcb3d276f0e7accb6281f077a9c5b7c1faafdf06a85e723806ce00afa9fa"
+        rows = store.groups(A)[5].rows
+        assert rows is not None
+        np.testing.assert_allclose(rows[0, :3], [-1.0643439, 0.6266622, 1.346737], rtol=1e-6)
+        kv = {id_: store.tiers(id_)[-1] for id_ in (A, B)}
+        assert [(tier.nbytes, tier.chunks, tier.dtype) for tier in kv.values()] == [
+            (5112, 2, ""),
+            (3408, 1, ""),
+        ]
+        assert store.kv_nbytes() == 5112 + 3408
+        assert (kv[A].used_at or 0) < (kv[B].used_at or 0)  # A came before B
+        store.trim_kv(store.kv_nbytes() - 1)
+        assert [video.tiers[-1] for video in store.videos()] == ["tokens", "kv"]
+        assert store.verify() == []
 
 
 def test_a_kill_while_migrating_leaves_the_old_store(

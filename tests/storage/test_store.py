@@ -3,10 +3,13 @@
 import dataclasses
 import math
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 
 from agentkit_storage import Chunk, GroupRecord, Note, Store
 from agentkit_storage.errors import (
@@ -343,6 +346,89 @@ def test_segments_of_a_chunk(store: Store) -> None:
 def test_a_url_is_no_folder_yet() -> None:
     with pytest.raises(StoreError, match="folder"):
         Store.open("postgresql://localhost/store")
+
+
+def in_collections(store: Store) -> Store:
+    """A is in films, B in news."""
+    for video_id, collection in ((A, "films"), (B, "news")):
+        store.add_video(dataclasses.replace(draw_video(video_id), collection=collection), "drawn")
+        filled(store, video_id, chunks=1)
+    return store
+
+
+def test_videos_and_searches_keep_to_a_collection(store: Store) -> None:
+    in_collections(store)
+    assert store.collections() == ["films", "news"]
+    assert [video.video_id for video in store.videos("news")] == [B]
+    query = draw_vector(TEXT_SIZE, np.random.default_rng(0))
+    wanted: list[tuple[str | None, list[str] | None, set[str]]] = [
+        (None, None, {A, B}),
+        ("films", None, {A}),
+        ("films", [A, B], {A}),
+        ("films", [B], set()),
+        ("other", None, set()),
+    ]
+    for collection, only, found in wanted:
+        by_vector = store.search_vectors("text", query, 99, only, collection=collection)
+        by_words = store.search_words(
+            "car woman dog gate bicycle lorry", 99, only, collection=collection
+        )
+        assert {hit.video_id for hit in by_vector} == found
+        assert {hit.video_id for hit in by_words} == found
+
+
+def test_a_video_changes_its_collection(store: Store) -> None:
+    in_collections(store)
+    store.update_video(A, collection="news")
+    assert store.videos("films") == []
+    assert {
+        hit.video_id
+        for hit in store.search_words("car woman dog gate bicycle lorry", 99, collection="news")
+    } == {A, B}
+
+
+@pytest.mark.parametrize("name", ["", ".", "../x", "a b", "x" * 65, "ä"])
+def test_a_collection_that_is_none_is_refused(store: Store, name: str) -> None:
+    with pytest.raises(RecordError, match="collection"):
+        store.add_video(dataclasses.replace(draw_video(A), collection=name), "drawn")
+    store.add_video(draw_video(A), "drawn")
+    with pytest.raises(RecordError, match="collection"):
+        store.update_video(A, collection=name)
+
+
+def plans(store: Store, search: Callable[[], object]) -> list[str]:
+    """Return how SQLite does what a search asks of it: a line a step."""
+    asked: list[tuple[str, Any]] = []
+    seen = "before_cursor_execute"
+
+    def listen(_conn: Any, _cursor: Any, sql: str, parameters: Any, *_more: Any) -> None:
+        asked.append((sql, parameters))
+
+    sa.event.listen(store._db._engine, seen, listen)
+    search()
+    sa.event.remove(store._db._engine, seen, listen)
+    with store._db.read() as conn:
+        return [
+            row[-1]
+            for sql, parameters in asked
+            if sql.lstrip().startswith("SELECT")
+            for row in conn.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", parameters)
+        ]
+
+
+def test_a_search_in_a_collection_reads_no_table_whole(store: Store) -> None:
+    in_collections(store)
+    query = draw_vector(TEXT_SIZE, np.random.default_rng(0))
+    store.search_vectors("text", query, 1)  # the index is in memory now
+    searches: list[Callable[[], object]] = [
+        lambda: store.search_vectors("text", query, 9, collection="films"),
+        lambda: store.search_words("car", 9, collection="films"),
+    ]
+    for search in searches:
+        steps = plans(store, search)
+        assert any("ix_video_collection" in step for step in steps)
+        whole = [step for step in steps if step.startswith("SCAN") and "VIRTUAL TABLE" not in step]
+        assert set(whole) <= {"SCAN space", "SCAN CONSTANT ROW"}
 
 
 def test_a_vector_is_found_by_itself(store: Store) -> None:
