@@ -52,7 +52,7 @@ def checks(settings: Settings) -> list[Check]:
         _model("text embedding", EMBEDDER),
         *_instruments(settings),
         *_extras(),
-        _store(settings),
+        *_store(settings),
         *_plugins(settings),
         _disk("disk of the store", _folder_of(settings)),
         _disk("disk of the models", models_dir()),
@@ -175,21 +175,37 @@ def _extras() -> Iterator[Check]:
         yield Check(f"extra {extra}", here or None, "installed" if here else "missing", remedy)
 
 
-def _store(settings: Settings) -> Check:
+def _store(settings: Settings) -> Iterator[Check]:
     where = _shown(settings.store)
     if isinstance(settings.store, Path) and not settings.store.exists():
-        return Check("store", True, f"{where}; made by the first ingest")
+        yield Check("store", True, f"{where}; made by the first ingest")
+        return
     from agentkit_storage import Store
 
     try:
         with Store.open(settings.store) as store:
-            videos = store.videos()
+            videos, kv_nbytes = store.videos(), store.kv_nbytes()
     except (StoreError, OSError) as error:
         reason = str(error).replace(str(settings.store), where)
-        return Check("store", False, reason, "name another folder with --store or AGENTKIT_STORE")
+        yield Check("store", False, reason, "name another folder with --store or AGENTKIT_STORE")
+        return
     half_done = sum(video.state != "ready" for video in videos)
     state = f", {half_done} of them not finished" if half_done else ""
-    return Check("store", True, f"{where}; {len(videos)} videos{state}")
+    yield Check("store", True, f"{where}; {len(videos)} videos{state}")
+    yield _kv(settings, kv_nbytes)
+
+
+def _kv(settings: Settings, nbytes: int) -> Check:
+    """Say what stored KV takes, and whether the budget, or else the disk, has room for as much."""
+    budget_bytes = settings.tiers.kv_budget_bytes
+    bound = "no budget" if budget_bytes is None else f"a budget of {budget_bytes / 1e9:g} GB"
+    detail = f"{nbytes / 1e9:.1f} GB, {bound}"
+    if budget_bytes is not None:
+        remedy = "unpin videos, or raise tiers.kv_budget_gb" if nbytes > budget_bytes else ""
+    else:
+        free = shutil.disk_usage(_folder_of(settings)).free
+        remedy = "set tiers.kv_budget_gb, or make room" if nbytes > free else ""
+    return Check("stored KV", not remedy or None, detail, remedy)
 
 
 def _shown(store: Path | str) -> str:

@@ -2,9 +2,11 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import get_args
 
+import numpy as np
 import pytest
 
 from agentkit import doctor, encoder_choice
@@ -110,6 +112,32 @@ def test_the_store_is_counted(bare_home: Path) -> None:
             store.add_video(video, "f")
     detail = f"{bare_home / 'store'}; 2 videos, 1 of them not finished"
     assert found(quick())["store"] == Check("store", True, detail)
+
+
+@pytest.mark.parametrize(
+    ("budget_gb", "free", "ok", "detail"),
+    [
+        (None, 10**6, True, "0.0 GB, no budget"),
+        (None, 1, None, "0.0 GB, no budget"),
+        (2, 1, True, "0.0 GB, a budget of 2 GB"),
+        (0, 10**6, None, "0.0 GB, a budget of 0 GB"),
+    ],
+)
+def test_stored_kv_is_held_against_its_budget_or_the_disk(
+    bare_home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    budget_gb: float | None,
+    free: int,
+    ok: bool | None,
+    detail: str,
+) -> None:
+    with Store.open(bare_home / "store") as store:
+        store.add_video(StoredVideo("ab", "/v", 1.0, 1, 1, 1.0, 0, "ready", ()), "f")
+        store.put_kv("ab", "making", 0, {"k": np.zeros(9, np.float32)})
+    disk = type(shutil.disk_usage(bare_home))(10**6, 0, free)
+    monkeypatch.setattr("agentkit.doctor.shutil.disk_usage", lambda folder: disk)
+    check = found(quick(tiers={"kv_budget_gb": budget_gb}))["stored KV"]
+    assert (check.ok, check.detail, bool(check.remedy)) == (ok, detail, not ok)
 
 
 def test_a_store_that_cannot_be_opened_shows_no_password(tmp_path: Path) -> None:
