@@ -225,7 +225,7 @@ def test_a_path_is_read_by_what_was_given(model):
     ],
 )
 def test_a_sampling_that_cannot_be_is_told(model, rule):
-    with pytest.raises(SettingError, match="max_num_frames is -1|sample_fps are above 0"):
+    with pytest.raises(SettingError, match=r"max_num_frames is -1|sample_fps are above 0"):
         model.chat("talk.mp4", None, "Who?", load_video=read, **rule)
 
 
