@@ -193,6 +193,8 @@ class Contents:
             raise FormError("its tokens are not named by a SHA-256")
         kinds = [_only(line) for line in lines[1:]]
         packed = self._packed([form for kind, form in kinds if kind == "group"], start.rows)
+        if len(packed.groups) != start.chunk.num_groups:  # before anything is made of that number
+            raise FormError(f"{len(packed.groups)} groups instead of {start.chunk.num_groups}")
         segments = [parse(_Segment, form) for kind, form in kinds if kind == "segment"]
         if unknown := {kind for kind, _ in kinds} - {"note", "group", "segment"}:
             raise FormError(f"a line of {min(unknown)[:80]!r}")

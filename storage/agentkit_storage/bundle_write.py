@@ -115,14 +115,16 @@ class _Video:
         if not SHA256.fullmatch(video_id):
             raise RecordError(f"{video_id!r}: only a video named by its SHA-256 can be exported")
         videos.require(conn, video_id)
-        self._conn, self._blobs, self._tiers = conn, blobs, tiers
-        self._has_tokens = TOKENS in tiers
+        self._conn, self._blobs = conn, blobs
         self._video: StoredVideo = videos.select(conn, [video_id])[0]
         self._chunks = chunks.select(conn, video_id, videos.num_chunks(conn, video_id))
         row = sa.select(VideoRow.fingerprint, VideoRow.sound_digest)
         self._row = conn.execute(row.where(VideoRow.id == video_id)).one()
+        self._came_without = self._row.fingerprint.endswith(WITHOUT_TOKENS)
+        self._tiers = ALWAYS if self._came_without else tiers
+        self._has_tokens = TOKENS in self._tiers
         self._has_footage = footage
-        self._kv = self._kv_rows() if KV in tiers else []
+        self._kv = self._kv_rows() if KV in self._tiers else []
 
     def form(self) -> BundleVideo:
         fields = form(self._video)
@@ -154,8 +156,7 @@ class _Video:
             yield self._film()
 
     def _suffix(self) -> str:
-        whole = self._has_tokens or self._row.fingerprint.endswith(WITHOUT_TOKENS)
-        return "" if whole else WITHOUT_TOKENS
+        return "" if self._has_tokens or self._came_without else WITHOUT_TOKENS
 
     def _sound(self) -> bytes:
         heard = chunks.select_sound_notes(self._conn, self._video.video_id)
