@@ -12,7 +12,6 @@ import argparse
 import os
 import sys
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +32,6 @@ SIZE = 384
 SPACE = "text"
 K = 10
 PER_CHUNK = 25  # vectors: the lines of a chunk and its texts
-CLUSTER_SIZE = 200  # vectors around one centre, on average
 SPREAD = 1.0  # length of a vector's own part; its centre has 1
 AIM_SPEED = 10.0
 AIM_RECALL = 0.95
@@ -93,12 +91,11 @@ def put_chunks(conn: sa.Connection, video_id: str, vectors: Floats) -> None:
         segments.insert(conn, video_id, made[0], [row | {"vector": each} for each in packed])
 
 
-def measure(store: Store, folder: Path, kind: Kind, queries: Floats, probes: int) -> dict[str, Any]:
+def measure(store: Store, folder: Path, kind: Kind, queries: Floats) -> dict[str, Any]:
     """Return one kind's seconds a search, hits, bytes, and seconds to be made and to open."""
     path = folder / "index" / f"{SPACE}.faiss"
     path.unlink(missing_ok=True)
-    settings = replace(KINDS[kind], probes=probes)
-    index = SpaceIndex(path, store._store_id, SPACE, settings)
+    index = SpaceIndex(path, store._store_id, SPACE, KINDS[kind])
     with store._db.read() as conn:
         with timed() as making:
             index.rebuild(conn)
@@ -106,21 +103,20 @@ def measure(store: Store, folder: Path, kind: Kind, queries: Floats, probes: int
         index.search(conn, queries[0], K, None)
         with timed() as searching:
             found = [index.search(conn, query, K, None) for query in queries]
+    assert index._index is not None
     figures = {
+        "lists_read": index._index.probes if kind is Kind.IVF_SQ8 else None,
         "search_s": searching.wall_s / len(queries),
         "snapshot_bytes": path.stat().st_size,
         "make_s": making.wall_s,
-        "open_s": open_s(folder, queries[0]) if kind is _kind_by_default(index) else None,
+        "open_s": open_s(folder, queries[0])
+        if kind is IndexSettings().kind_for(len(index._index))
+        else None,
     }
     del index
     release_memory()
     print(f"{kind}: made in {making.wall_s:.1f} s", flush=True)
     return figures | {"found": found}
-
-
-def _kind_by_default(index: SpaceIndex) -> Kind:
-    assert index._index is not None
-    return IndexSettings().kind_for(len(index._index))
 
 
 def open_s(folder: Path, query: Floats) -> float:
@@ -163,12 +159,12 @@ def main() -> int:
     )
     parser.add_argument("--vectors", type=int, default=1_000_000)
     parser.add_argument("--videos", type=int, default=10_000)
+    parser.add_argument("--cluster-size", type=int, default=200, help="vectors around one centre")
     parser.add_argument("--queries", type=int, default=100)
-    parser.add_argument("--probes", type=int, default=IndexSettings().probes)
     parser.add_argument("--store", type=Path, help="a folder to fill once and use again")
     args = parser.parse_args()
     faiss.omp_set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
-    centres = draw_centres(max(1, args.vectors // CLUSTER_SIZE), np.random.default_rng(0))
+    centres = draw_centres(max(1, args.vectors // args.cluster_size), np.random.default_rng(0))
     queries = drawn(args.queries, centres, np.random.default_rng(2))
     with tempfile.TemporaryDirectory(prefix="bench-") as made:
         folder = args.store or Path(made)
@@ -177,14 +173,14 @@ def main() -> int:
                 with timed() as filling:
                     fill(store, args.vectors, args.videos, centres)
                 print(f"{args.vectors} vectors stored in {filling.wall_s:.1f} s", flush=True)
-            kinds = {kind: measure(store, folder, kind, queries, args.probes) for kind in Kind}
+            kinds = {kind: measure(store, folder, kind, queries) for kind in Kind}
     ratios = tuple(show(ratio) for ratio in ratios_of(kinds))
     shown = {
         str(kind): {name: value for name, value in each.items() if name != "found"}
         for kind, each in kinds.items()
     }
     figures = {"vectors": args.vectors, "videos": args.videos, "queries": args.queries}
-    figures |= {"probes": args.probes, "cluster_size": CLUSTER_SIZE, "kinds": shown}
+    figures |= {"cluster_size": args.cluster_size, "kinds": shown}
     print(f"figures: {write_results('store_search', figures, ratios)}")
     return 0 if all(ratio.met for ratio in ratios) else 1
 

@@ -176,7 +176,8 @@ class SpaceIndex:
         self._add_rows(conn, index)
         if sample is not None:
             # In order of id the first ones would be of few videos.
-            index.tune(sample[:: -(-len(sample) // settings.recall_queries)], settings.recall)
+            some = sample[:: -(-len(sample) // settings.recall_queries)]
+            index.tune(some, settings.recall, settings.probes)
         return index
 
     def _keep(self, index: VectorIndex) -> None:

@@ -93,15 +93,18 @@ class VectorIndex:
             return self._found(query, k, _ivf_parameters(only, lists))
         return found
 
-    def tune(self, queries: NDArray[np.float32], recall: float, k: int = 10) -> None:
+    def tune(
+        self, queries: NDArray[np.float32], recall: float, least: int = 1, k: int = 10
+    ) -> None:
         """Read as many lists as find this part of the `k` nearest of stored `queries` [N, E]."""
         if self.kind is not Kind.IVF_SQ8 or not len(self):
             return
-        lists, self.probes = self._index.nlist, 1
+        lists = self._index.nlist
         truth = self._nearest(queries, k, lists)
-        while (
-            self.probes < lists and _shared(self._nearest(queries, k, self.probes), truth) < recall
-        ):
+        self.probes = min(least, lists)
+        while self.probes < lists:
+            if _shared(self._nearest(queries, k, self.probes), truth) >= recall:
+                break
             self.probes = min(lists, math.ceil(1.25 * self.probes))
 
     def _nearest(self, queries: NDArray[np.float32], k: int, probes: int) -> list[set[int]]:

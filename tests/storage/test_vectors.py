@@ -24,7 +24,7 @@ TRAINED = [Kind.SQ8, Kind.IVF_SQ8]
 Floats = NDArray[np.float32]
 
 # A drawn chunk has 4 text vectors: a video of 3 chunks is flat, two are SQ8, three IVF-SQ8.
-TINY = IndexSettings(sq8_from=20, ivf_from=36, sample=16, sample_per_list=4)
+TINY = IndexSettings(sq8_from=20, ivf_from=36, probes=1, sample=16, sample_per_list=4)
 
 
 def clustered(count: int, size: int, clusters: int, seed: int = 0) -> Floats:
@@ -134,16 +134,24 @@ def test_as_many_lists_are_read_as_the_data_asks_for() -> None:
     assert probes[0] < probes[1] < 141  # 2 * sqrt(5000) lists
 
 
+def test_a_vector_that_finds_itself_says_nothing_of_the_lists() -> None:
+    vectors, ids = clustered(2000, 48, 100_000), np.arange(1, 2001, dtype=np.int64)
+    index = made(Kind.IVF_SQ8, ids, vectors)
+    index.tune(vectors[::10], 0.5, k=1)
+    assert index.probes > 1
+    index.tune(vectors[::10], 0.0, least=7)
+    assert index.probes == 7
+
+
 def test_a_search_reads_more_lists_where_a_filter_leaves_less_in_each() -> None:
-    vectors, ids = clustered(4000, 24, 40), np.arange(1, 4001, dtype=np.int64)
+    vectors, ids = clustered(4000, 24, 4000), np.arange(1, 4001, dtype=np.int64)
     index = made(Kind.IVF_SQ8, ids, vectors)
     index.probes = 4
-    wanted, narrow, hit = ids[::20], 0, 0
-    for query in clustered(4040, 24, 40)[4000:]:
-        best = set(wanted[np.argsort(-(vectors[wanted - 1] @ query))[:10]].tolist())
-        hit += len(best & {id_ for id_, _ in index.search(query, 10, wanted)})
-        narrow += len(best & {id_ for id_, _ in index.search(query, 10)})
-    assert hit / 400 >= 0.95 > narrow / 400
+    wanted, hit = ids[::20], 0
+    for query in clustered(4040, 24, 4000)[4000:]:
+        best = wanted[np.argsort(-(vectors[wanted - 1] @ query))[:3]]
+        hit += len(set(best.tolist()) & {id_ for id_, _ in index.search(query, 3, wanted)})
+    assert hit / 120 >= 0.85
 
 
 # Which kind a space gets
@@ -205,6 +213,10 @@ def query_of(seed: int) -> Floats:
 def kind_in(store: Store) -> Kind | None:
     store.search_vectors("text", query_of(0), 1)
     return store._index("text").kind
+
+
+def lists_read(store: Store) -> int:
+    return store._index("text")._index.probes  # type: ignore[union-attr]
 
 
 @pytest.mark.usefixtures("tiny")
@@ -273,10 +285,12 @@ def test_a_snapshot_keeps_its_kind_and_is_used(
 ) -> None:
     with Store.open(folder) as store:
         fill(store, *videos)
+        held = lists_read(store)
     assert f'"kind": "{kind}"'.encode() in (folder / "index" / "text.faiss").read_bytes()
+    assert (held > 1) == (kind is Kind.IVF_SQ8)
     monkeypatch.setattr(SpaceIndex, "_start_anew", _not_wanted)
     with Store.open(folder) as store:
-        assert kind_in(store) is kind
+        assert (kind_in(store), lists_read(store)) == (kind, held)
         np.testing.assert_allclose(
             scores(store, query_of(4), 999), brute_force(query_of(4), *videos), atol=1e-6
         )
@@ -335,7 +349,7 @@ def test_a_store_that_cannot_keep_a_snapshot_is_searched_all_the_same(
 
 
 def test_the_same_rows_train_the_same_index(folder: Path) -> None:
-    rules = replace(TINY, sample=12)  # fewer than there are: a choice
+    rules = replace(TINY, sample=12, sample_per_list=1)  # fewer than there are: a choice
     with Store.open(folder) as store:
         fill(store, A, B, C)
     dumps = []
