@@ -222,6 +222,12 @@ class Session:
 
     def _check_encoder(self, video: StoredVideo) -> None:
         """Refuse a video whose tokens are not for this model."""
+        if video.chunks and "tokens" not in video.tiers:
+            raise OtherEncoderError(
+                f"{video.path}: its tokens stayed behind when it was exported; import a bundle"
+                " with tokens, or ingest the file",
+                video.path,
+            )
         name = self._engine.choice.name
         if not self._engine.can_read(self._store.fingerprint(video.video_id) or ""):
             raise OtherEncoderError(
