@@ -3,6 +3,7 @@
 Knows the model's cache and the store; knows no frame, no instrument and no question.
 """
 
+import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -13,11 +14,14 @@ from numpy.typing import NDArray
 
 from agentkit.types import StoredVideo
 from agentkit_storage import GroupRecord, Store
+from agentkit_storage.errors import StoreError
 from agentkit_storage.types import Chunk
 from videoxl2_model.config import PrefillConfig
 from videoxl2_model.kv_cache import VideoKV
 from videoxl2_model.model import LanguageModel
 from videoxl2_model.prefill import Prefill, TokenGroup
+
+logger = logging.getLogger(__name__)
 
 SYSTEM_PART = -1  # the index under which the store keeps the prompt's own KV
 
@@ -192,7 +196,13 @@ class VideoPrefill:
         """Prefill what is pending and store it; other videos' KV makes room for it."""
         self._prefill.flush()
         self._save_whole()
-        self._store.trim_kv(keep=[self._stored.video_id])
+        self._trim()
+
+    def _trim(self) -> None:
+        try:
+            self._store.trim_kv(keep=[self._stored.video_id])
+        except StoreError as error:  # what was made is stored, and the next time trims again
+            logger.warning("the KV is not kept to its budget: %s", error)
 
     def _take(self, chunks: Iterable[Chunk]) -> None:
         for chunk in chunks:

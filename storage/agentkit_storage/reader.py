@@ -134,11 +134,10 @@ class Reader:
     def kv(
         self, video_id: str, fingerprint: str, index: int, names: Collection[str] | None = None
     ) -> dict[str, Array]:
-        """Return a stored cache, or some of its arrays: memory-mapped, checked by XXH3.
+        """Return a stored cache, or some of its arrays, each checked by XXH3.
 
         Raises:
-            DamagedChunkError: it fails its checksum.
-            StoreError: nothing is stored there.
+            DamagedChunkError: it fails its checksum, or is not there; it may go between two calls.
         """
         with self._db.read() as conn:
             return tokens.kv(conn, self._blobs, (video_id, fingerprint, index), names)

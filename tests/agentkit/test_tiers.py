@@ -12,6 +12,7 @@ from agentkit import Session
 from agentkit.errors import UnknownNameError, UsageError
 from agentkit.testing import make_video
 from agentkit.types import Answer, Tier
+from agentkit_storage.errors import StoreFullError
 
 OpenSession = Callable[..., Session]
 QUESTION = "Is there a cut?"
@@ -88,6 +89,23 @@ def test_kv_dropped_while_a_question_reads_it_changes_no_answer(
     assert len(parts) > 2
     assert after.coverage.tier == "tokens"
     assert without_times(after) == without_times(before)
+
+
+def test_an_answer_does_not_hang_on_trimming(
+    open_session: OpenSession,
+    long_clip: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    session = open_session()
+
+    def full(**_keep: object) -> int:
+        raise StoreFullError("the disk is full; make room")
+
+    monkeypatch.setattr(session._store, "trim_kv", full)
+    video = session.ingest(long_clip)
+    assert video.state == "ready"
+    assert "not kept to its budget: the disk is full" in caplog.text
 
 
 def test_a_question_notes_the_use_once(

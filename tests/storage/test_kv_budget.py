@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -166,7 +167,16 @@ def test_a_use_is_not_noted_while_another_writes_and_blocks_nobody(
     holder = sqlite3.connect(folder / "store.sqlite", isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")
     clock(2)
-    assert store.touch_kv(A, MAKING) is False  # at once: it would wait for a minute otherwise
+    waits_ms: list[int] = []
+
+    @sa.event.listens_for(store._db._engine, "before_cursor_execute")
+    def listen(conn: Any, _cursor: Any, sql: str, *_more: Any) -> None:
+        if sql.startswith("UPDATE kv"):
+            raw = conn.connection.dbapi_connection
+            waits_ms.extend(raw.execute("PRAGMA busy_timeout").fetchone())
+
+    assert store.touch_kv(A, MAKING) is False
+    assert waits_ms == [0]
     holder.close()
     (tier,) = [tier for tier in store.tiers(A) if tier.name == "kv"]
     assert tier.used_at == 1
