@@ -132,7 +132,7 @@ def recall(figures: dict[str, Any], truth: dict[str, Any]) -> float:
     """Return the part of the truth's hits that was found, over all queries."""
     pairs = zip(figures["found"], truth["found"], strict=True)
     shared = [len({i for i, _ in mine} & {i for i, _ in wanted}) for mine, wanted in pairs]
-    return sum(shared) / sum(len(wanted) for wanted in truth["found"])
+    return sum(shared) / max(1, sum(len(wanted) for wanted in truth["found"]))
 
 
 def ratios_of(kinds: dict[Kind, dict[str, Any]]) -> list[Ratio]:
