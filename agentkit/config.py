@@ -219,7 +219,7 @@ class Settings(_Strict):
         " `cuda:1`, ...",
     )
     threads: int | None = Field(
-        default=None, ge=1, description="CPU threads; default the cores there are"
+        default=None, ge=1, le=1024, description="CPU threads; default the cores there are"
     )
     allowed_roots: tuple[UserPath, ...] | None = Field(
         default=None, description="folders that videos may be read from; default any"
