@@ -110,7 +110,11 @@ def test_the_budget_is_the_stores_and_none_drops_nothing(folder: Path) -> None:
         assert store.trim_kv() > 0
 
 
-@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=20,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(
     used=st.permutations([A, B, C]),
     pinned=st.sets(st.sampled_from([A, B, C])),
