@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from agentkit_storage import Chunk, ChunkRecord, GroupRecord, Store
+from agentkit_storage import Chunk, ChunkRecord, GroupRecord, Store, row_codec
 from agentkit_storage.errors import RecordError
 from agentkit_storage.records import Array
 from agentkit_storage.row_codec import BLOCK, codec_of, decoded, encoded, quantised, restored
@@ -84,6 +84,7 @@ def test_lossless_rows_come_back_by_sha256(
         number = next(numbers)
 
 
+@pytest.mark.filterwarnings("error")
 @settings(max_examples=100, deadline=None)
 @given(
     rows=hnp.arrays(
@@ -121,6 +122,18 @@ def test_rows_with_outlier_channels_are_within_3_percent_at_half_the_bytes(
     assert (error <= MOST * np.linalg.norm(as_float32(rows), axis=1)).all()
     nbytes = sum(array.nbytes for array in encoded(rows, 0, codec_of(rows, "int8")).values())
     assert nbytes <= 0.52 * 2 * rows.size
+
+
+@given(value=st.floats(-(2.0**100), 2.0**100, width=32))
+def test_bfloat16_comes_back_as_the_nearest(value: float) -> None:
+    """The slow twin looks at the two neighbours; of a tie the even one is right."""
+    values = np.array([[value]], np.float32)
+    below = int(values.view(np.uint32)[0, 0]) >> 16
+    near = np.array([below, below + 1], np.uint16)
+    off = np.abs(as_float32(near).astype(np.float64) - float(values[0, 0]))
+    even = near[near % 2 == 0][0]
+    wanted = even if off[0] == off[1] else near[np.argmin(off)]
+    assert row_codec._as_given(values, "uint16")[0, 0] == wanted
 
 
 def test_one_scale_for_a_whole_row_would_not_do() -> None:
