@@ -70,7 +70,9 @@ def check_record(record: ChunkRecord) -> None:
         raise RecordError(f"chunk {chunk.index}: indices must be from 0, with at least one group")
     _check_span(f"chunk {chunk.index}", chunk.start_s, chunk.end_s)
     wanted = range(chunk.first_group, chunk.first_group + chunk.num_groups)
-    if [group.index for group in record.groups] != list(wanted):
+    # A count that lies is not made into a list.
+    fits = len(record.groups) == len(wanted)
+    if not fits or [group.index for group in record.groups] != list(wanted):
         raise RecordError(f"chunk {chunk.index}: its groups must be {wanted.start}..{wanted[-1]}")
     for group in record.groups:
         _check_group(group)
@@ -108,8 +110,10 @@ def _check_group(group: GroupRecord) -> None:
         raise RecordError(f"{what}: either ids or rows, not both")
     if group.ids and not 0 <= min(group.ids) <= max(group.ids) <= MAX_ID:
         raise RecordError(f"{what}: ids must be between 0 and {MAX_ID}")
-    if group.rows is not None and group.rows.ndim != 2:
-        raise RecordError(f"{what}: rows have two axes, not shape {group.rows.shape}")
+    if group.rows is not None and (group.rows.ndim != 2 or not len(group.rows)):
+        raise RecordError(
+            f"{what}: rows have two axes and one row at least, not {group.rows.shape}"
+        )
     if (
         group.rows is not None
         and group.rows.dtype.kind == "f"

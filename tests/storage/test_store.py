@@ -256,6 +256,7 @@ NAN = np.full(TEXT_SIZE, np.nan, np.float32)
         (broken(notes=(Note(0, 1, "x", "x", math.nan),)), RecordError),
         (broken(notes=(Note(2, 1, "x", "x"),)), RecordError),
         (broken(chunk=Chunk(A, -1, 0, 16, 0, 4)), RecordError),
+        (broken(chunk=Chunk(A, 0, 0, 16, 0, 2**40)), RecordError),  # more than fits a list
     ],
 )
 def test_what_is_wrong_is_refused_before_anything_is_written(
@@ -268,9 +269,9 @@ def test_what_is_wrong_is_refused_before_anything_is_written(
     assert not (folder / "blobs").exists()
 
 
-def test_rows_with_nan_are_refused(store: Store) -> None:
+@pytest.mark.parametrize("rows", [np.full((2, 3), np.nan, np.float32), np.empty((0, 3))])
+def test_rows_with_nan_and_no_rows_are_refused(store: Store, rows: np.ndarray) -> None:
     store.add_video(draw_video(A), "drawn")
-    rows = np.full((2, 3), np.nan, np.float32)
     group = GroupRecord(0, 0, 4, "Time 0.0s:", rows=rows)
     with pytest.raises(RecordError, match="group 0"):
         store.add_chunk(ChunkRecord(Chunk(A, 0, 0, 4, 0, 1), groups=(group,)))
