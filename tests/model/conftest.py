@@ -4,6 +4,7 @@ The twin is transformers' own Qwen2 with an L x L mask built from the rules in w
 keys and values are caught at the projections. It shares no code with the package's attention.
 """
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,8 @@ from transformers import DynamicCache
 
 from videoxl2_model import Decoder, LanguageModel, PrefillConfig, TokenGroup
 from videoxl2_model.testing import tiny_decoder, write_tiny_checkpoint
+
+sys.path.insert(0, str(Path(__file__).parent))  # the modules that tests of this folder share
 
 
 @dataclass(frozen=True)

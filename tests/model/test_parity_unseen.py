@@ -6,11 +6,12 @@ twin itself is held against the public numbers first.
 
 import copy
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import forge
+import naive
 import numpy as np
 import pytest
 import torch
@@ -19,11 +20,6 @@ from torch import Tensor
 from videoxl2_model.golden import Case
 from videoxl2_model.parity import Golden, main
 from videoxl2_model.parity_report import Report
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-import forge
-import naive
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 B: dict[str, Any] = {

@@ -9,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
+from tiny_video import SHORT, drawn
 from torch.testing import assert_close
 
 from videoxl2_model import (
@@ -26,8 +27,6 @@ from videoxl2_model.errors import RoomError, SettingError
 from videoxl2_model.prompting import chat_prompt, prompt_parts
 from videoxl2_model.testing import write_tiny_videoxl2
 
-SHORT = GenerationSettings(max_new_tokens=6)
-
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
@@ -42,11 +41,6 @@ def model(folder):
 @pytest.fixture(scope="module")
 def kv(model):
     return model.prefill(model.encode(drawn(22), range(22)))
-
-
-def drawn(count, height=20, width=28, seed=0):
-    random = np.random.default_rng(seed)
-    return random.integers(0, 256, (count, height, width, 3), dtype=np.uint8)
 
 
 def test_a_group_is_resize_tower_connector(model):

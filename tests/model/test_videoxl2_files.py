@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from torch.testing import assert_close
+from tiny_video import drawn, same_weights
 
 from videoxl2_model import (
     GenerationSettings,
@@ -22,7 +22,6 @@ from videoxl2_model.testing import write_tiny_videoxl2
 from videoxl2_model.weights import VideoModules, check, inspect, main
 
 KEYS = Path(__file__).parent / "checkpoint_keys.tsv"
-SHORT = GenerationSettings(max_new_tokens=6)
 
 
 @pytest.fixture(scope="module")
@@ -33,19 +32,6 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def model(folder):
     return VideoXL2.from_pretrained(folder, device="cpu", steps="model")
-
-
-def drawn(count, height=20, width=28, seed=0):
-    random = np.random.default_rng(seed)
-    return random.integers(0, 256, (count, height, width, 3), dtype=np.uint8)
-
-
-def same_weights(one, two):
-    ours, theirs = (
-        VideoModules(each.tower, each.connector, each.language.decoder.model).tensors()
-        for each in (one, two)
-    )
-    assert_close(ours, theirs, rtol=0, atol=0)
 
 
 def rewrite(folder, change):
