@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from agentkit import cues
 from agentkit.terms import content_terms, words
 from agentkit.types import ChunkHit, Embedder
-from agentkit_storage import Hit, Store
+from agentkit_storage import Filter, Hit, Store
 
 # Reciprocal rank fusion's usual constant (Cormack, Clarke and Buettcher, SIGIR 2009).
 RRF_CONSTANT = 60
@@ -115,7 +115,7 @@ class Retrieval:
         """Return the passages near enough to `text`, best first; none where nothing is."""
         asked = Asked.of(text)
         vector = self._embedder.embed([text])[0]
-        wanted = list(video_ids) or None
+        wanted = Filter(tuple(video_ids) or None)
         near = self._store.search_vectors(TEXT_SPACE, vector, self._config.pool, wanted)
         exact = self._store.search_words(asked.query, self._config.pool, wanted)
         cosine = {_key(hit): hit.score for hit in near}

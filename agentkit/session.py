@@ -202,7 +202,9 @@ class Session:
         if collection is not None and collection not in known:
             raise UnknownNameError("collection", collection, known)
         if videos is None:
-            return self._store.videos(collection)
+            from agentkit_storage import Filter
+
+            return self._store.videos(Filter(collection=collection))
         names = [videos] if isinstance(videos, str | Path | StoredVideo) else videos
         found = [self.video(name) for name in names]
         for video in found:

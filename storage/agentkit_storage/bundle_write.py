@@ -44,7 +44,7 @@ from agentkit_storage.schema import (
     SegmentRow,
     VideoRow,
 )
-from agentkit_storage.types import Chunk, StoredVideo
+from agentkit_storage.types import Chunk, Filter, StoredVideo
 
 ALWAYS = ("notes", "vectors")
 TOKENS, KV = "tokens", "kv"
@@ -52,7 +52,7 @@ TIERS = (*ALWAYS, TOKENS, KV)
 # Ends the fingerprint of what came without tokens: it is another making than the whole one.
 WITHOUT_TOKENS = "|without tokens"
 # Told in other words, counted, or for each store to say.
-NOT_CARRIED = ("video_id", "path", "chunks", "tiers", "collection", "pinned")
+NOT_CARRIED = ("video_id", "path", "chunks", "tiers", "collection", "pinned", "tags")
 VECTORS_TEXT, VECTORS_VISUAL = "text", "visual"
 _AGAIN = "remove the video from the store and ingest it again, then export"
 
@@ -116,7 +116,7 @@ class _Video:
             raise RecordError(f"{video_id!r}: only a video named by its SHA-256 can be exported")
         videos.require(conn, video_id)
         self._conn, self._blobs = conn, blobs
-        self._video: StoredVideo = videos.select(conn, [video_id])[0]
+        self._video: StoredVideo = videos.select(conn, Filter((video_id,)))[0]
         self._chunks = chunks.select(conn, video_id, videos.num_chunks(conn, video_id))
         row = sa.select(VideoRow.fingerprint, VideoRow.sound_digest)
         self._row = conn.execute(row.where(VideoRow.id == video_id)).one()

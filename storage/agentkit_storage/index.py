@@ -8,7 +8,6 @@ says why. It is also made anew, as another kind, where a space has outgrown the 
 import json
 import logging
 import threading
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from agentkit_storage import segments, vector_rows
 from agentkit_storage.errors import StoreError
 from agentkit_storage.files import write_whole
 from agentkit_storage.schema import RemovalRow
+from agentkit_storage.types import Filter
 from agentkit_storage.vector_kinds import IndexSettings, Kind
 from agentkit_storage.vectors import VectorIndex
 
@@ -65,9 +65,9 @@ class SpaceIndex:
         return None if self._index is None else self._index.kind
 
     def search(
-        self, conn: sa.Connection, vector: NDArray[np.float32], k: int, only: Sequence[str] | None
+        self, conn: sa.Connection, vector: NDArray[np.float32], k: int, where: Filter
     ) -> list[tuple[int, float]]:
-        """Return up to `k` (segment id, cosine), best first; `only` names the videos to search.
+        """Return up to `k` (segment id, cosine), best first, of those that `where` lets through.
 
         The cosines are the stored vectors' whatever the kind; a kind that is not exact may miss
         some of the nearest.
@@ -78,7 +78,7 @@ class SpaceIndex:
         with self._lock:
             if (index := self._current(conn)) is None:
                 return []
-            ids = None if only is None else segments.ids_of(conn, self._name, only)
+            ids = segments.ids_of(conn, self._name, where)
             if index.exact:
                 return index.search(vector, k, ids)
             near = index.search(vector, k * self._settings.candidates, ids)

@@ -1,7 +1,7 @@
 """The reading half of the store. Every call sees one moment of it and takes no lock."""
 
 import math
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from agentkit_storage import (
     chunks,
+    jobs,
     kv_budget,
+    owners,
     segments,
     settings,
     tiers,
@@ -21,10 +23,11 @@ from agentkit_storage import (
 from agentkit_storage.blobs import BlobFolder
 from agentkit_storage.database import Database
 from agentkit_storage.errors import RecordError
+from agentkit_storage.filters import EVERYTHING
 from agentkit_storage.index import SpaceIndex
 from agentkit_storage.records import Array, GroupRecord, unit_vector
 from agentkit_storage.schema import KvRow, VideoRow
-from agentkit_storage.types import Chunk, Hit, Note, StoredVideo, Tier
+from agentkit_storage.types import Chunk, Filter, Hit, Job, Note, Owner, StoredVideo, Tier
 from agentkit_storage.videos import VALID_ID
 
 
@@ -38,10 +41,10 @@ class Reader:
         self._indexes: dict[str, SpaceIndex] = {}
         self._store_id = ""
 
-    def videos(self, collection: str | None = None) -> list[StoredVideo]:
-        """Return all videos, or those of a collection, in the order in which they were added."""
+    def videos(self, where: Filter = EVERYTHING) -> list[StoredVideo]:
+        """Return all videos that a filter lets through, in the order in which they were added."""
         with self._db.read() as conn:
-            return videos.select(conn, collection=collection)
+            return videos.select(conn, where)
 
     def collections(self) -> list[str]:
         """Return the names of the collections that have a video, in order."""
@@ -60,7 +63,7 @@ class Reader:
             UnknownVideoError, AmbiguousVideoError
         """
         with self._db.read() as conn:
-            return videos.select(conn, [videos.find(conn, str(name))])[0]
+            return videos.select(conn, Filter((videos.find(conn, str(name)),)))[0]
 
     def fingerprint(self, video_id: str) -> str | None:
         """Return what a video was added under, or None where it is not stored."""
@@ -147,33 +150,22 @@ class Reader:
         space: str,
         vector: NDArray[np.float32],
         k: int,
-        video_ids: Sequence[str] | None = None,
-        collection: str | None = None,
+        where: Filter = EVERYTHING,
     ) -> list[Hit]:
-        """Return up to `k` segments by cosine to `vector` [E], best first.
-
-        Only from some videos where `video_ids` or `collection` says so, or both.
+        """Return up to `k` segments by cosine to `vector` [E], of those in `where`, best first.
 
         Raises:
             VectorError: NaN, no direction, or another size than the space's.
         """
         with self._db.read() as conn:
             unit = unit_vector(vector, "the query", segments.sizes(conn).get(space))
-            only = videos.in_collection(conn, collection, video_ids)
-            found = self._index(space).search(conn, unit, k, only)
+            found = self._index(space).search(conn, unit, k, where)
             return segments.hits(conn, found)
 
-    def search_words(
-        self,
-        query: str,
-        k: int,
-        video_ids: Sequence[str] | None = None,
-        collection: str | None = None,
-    ) -> list[Hit]:
+    def search_words(self, query: str, k: int, where: Filter = EVERYTHING) -> list[Hit]:
         """Return up to `k` segments with any of the words, by bm25. Any text is a fair query."""
         with self._db.read() as conn:
-            only = videos.in_collection(conn, collection, video_ids)
-            return words.search_words(conn, query, k, only)
+            return words.search_words(conn, query, k, where)
 
     def segments(self, video_id: str, index: int) -> list[Hit]:
         """Return a chunk's searchable texts in order, with a score of 0."""
@@ -186,6 +178,16 @@ class Reader:
         with self._db.read() as conn:
             videos.require(conn, video_id)
             return segments.chunk_vector(conn, video_id, index, space)
+
+    def jobs(self, video_id: str) -> list[Job]:
+        """Return the chunks of a video that workers were given and that are not stored."""
+        with self._db.read() as conn:
+            return jobs.select(conn, video_id)
+
+    def owner(self, video_id: str) -> Owner | None:
+        """Return who said last that it works on a video; None where nobody does."""
+        with self._db.read() as conn:
+            return owners.select(conn, video_id)
 
     def setting(self, key: str) -> str | None:
         with self._db.read() as conn:

@@ -23,7 +23,7 @@ from sqlalchemy.types import TypeDecorator
 
 from agentkit_storage.records import clean_text
 
-REVISION = "0003"  # the newest migration; a test holds the two together
+REVISION = "0004"  # the newest migration; a test holds the two together
 
 DEFAULT_COLLECTION = "default"
 
@@ -98,6 +98,7 @@ class VideoRow(Base):
         String(64), index=True, server_default=DEFAULT_COLLECTION
     )
     kv_pinned: Mapped[bool] = mapped_column(server_default=false())
+    domain: Mapped[str] = mapped_column(String(64), server_default="")  # that spoke at its ingest
 
 
 class BlobRow(Base):
@@ -112,6 +113,17 @@ class BlobRow(Base):
 
 def _video_id() -> Mapped[str]:
     return mapped_column(ForeignKey("video.id", ondelete="CASCADE"))
+
+
+class TagRow(Base):
+    """A word that people put on a video."""
+
+    __tablename__ = "video_tag"
+
+    video_id: Mapped[str] = mapped_column(
+        ForeignKey("video.id", ondelete="CASCADE"), primary_key=True
+    )
+    tag: Mapped[str] = mapped_column(String(64), primary_key=True, index=True)
 
 
 class ChunkRow(Base):
@@ -220,3 +232,30 @@ class KvRow(Base):
     nbytes: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))  # the blob's
     dtype: Mapped[str] = mapped_column(String(32), server_default="")  # "": not known
     last_used_at: Mapped[float] = mapped_column(Double, server_default=text("0"))  # see kv_budget
+
+
+class JobRow(Base):
+    """A chunk that a worker was given and that is not stored; stored ones have their chunk row."""
+
+    __tablename__ = "job"
+    __table_args__ = (UniqueConstraint("video_id", "number"),)
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    video_id: Mapped[str] = _video_id()
+    number: Mapped[int]  # of the chunk
+    attempts: Mapped[int]
+    worker: Mapped[str] = mapped_column(CleanText)  # who has it: executor, host, process
+    error: Mapped[str] = mapped_column(CleanText)  # of the last attempt; "": none yet
+    updated_at: Mapped[float] = mapped_column(Double)  # seconds since 1970
+
+
+class OwnerRow(Base):
+    """Who holds a lock, for people: the lock itself is the system's, or the database's."""
+
+    __tablename__ = "owner"
+
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)  # a video's id
+    host: Mapped[str] = mapped_column(CleanText)
+    pid: Mapped[int] = mapped_column(BigInteger)
+    since: Mapped[float] = mapped_column(Double)  # seconds since 1970
+    beat_at: Mapped[float] = mapped_column(Double)

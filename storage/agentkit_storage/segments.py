@@ -9,10 +9,11 @@ import sqlalchemy as sa
 from numpy.typing import NDArray
 
 from agentkit_storage.errors import DamagedChunkError, IncompatibleError, VectorError
+from agentkit_storage.filters import of_segments
 from agentkit_storage.records import ChunkRecord, unit_vector
 from agentkit_storage.schema import ChunkRow, SegmentRow, SpaceRow
 from agentkit_storage.sealed import SealError, seal, unseal
-from agentkit_storage.types import Hit
+from agentkit_storage.types import Filter, Hit
 
 TEXT = "text"
 AGAIN = "remove the video from the store and ingest it again"
@@ -118,11 +119,13 @@ def chunk_vector(
     return unit_vector(mean, "the mean of a chunk") if mean.any() else vectors[0]
 
 
-def ids_of(conn: sa.Connection, name: str, video_ids: Sequence[str]) -> NDArray[np.int64]:
-    """Return the ids of some videos' vectors in a space."""
-    query = sa.select(SegmentRow.id).where(SegmentRow.space == name)
-    found = conn.scalars(query.where(SegmentRow.video_id.in_(list(video_ids))))
-    return np.fromiter(found, np.int64)
+def ids_of(conn: sa.Connection, name: str, where: Filter) -> NDArray[np.int64] | None:
+    """Return the ids of the vectors in a space that a filter lets through; None: all of them."""
+    conditions = of_segments(conn, where)
+    if not conditions:
+        return None
+    mine = (SegmentRow.space == name, SegmentRow.vector.is_not(None))
+    return np.fromiter(conn.scalars(sa.select(SegmentRow.id).where(*mine, *conditions)), np.int64)
 
 
 def hits(conn: sa.Connection, scored: Sequence[tuple[int, float]]) -> list[Hit]:

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from agentkit_storage import (
     bundles,
     chunks,
+    jobs,
     kv_budget,
     locks,
     row_codec,
@@ -109,6 +110,13 @@ class Store(Reader):
         with self._db.write("video") as conn:
             videos.update(conn, video_id, changes)
 
+    def tag_video(
+        self, video_id: str, add: Collection[str] = (), remove: Collection[str] = ()
+    ) -> None:
+        """Put tags on a video, and take others off."""
+        with self._db.write("video") as conn:
+            videos.tag(conn, video_id, add, remove)
+
     def remove_video(self, video_id: str) -> None:
         """Remove a video from every tier and from search, at once; `gc` frees its blobs."""
         with self._db.write("remove") as conn:
@@ -168,6 +176,20 @@ class Store(Reader):
                 self._blobs.put(packed.tensors)
             chunk_id = chunks.insert(conn, record, blob, packed)
             segments.insert(conn, record.chunk.video_id, chunk_id, rows)
+            jobs.finish(conn, record.chunk.video_id, record.chunk.index)
+
+    # Jobs: which chunks are with a worker, and how often each was tried
+
+    def start_job(self, video_id: str, chunk: int, worker: str) -> int:
+        """Say that a worker has a chunk now; return the number of this attempt, from 1."""
+        with self._db.write("job") as conn:
+            videos.require(conn, video_id)
+            return jobs.start(conn, video_id, chunk, worker)
+
+    def fail_job(self, video_id: str, chunk: int, error: str) -> None:
+        """Keep why the last attempt at a chunk came to nothing."""
+        with self._db.write("job") as conn:
+            jobs.fail(conn, video_id, chunk, error)
 
     # KV
 

@@ -1,5 +1,6 @@
 """What the store keeps, as plain values. Standard library only: no SQL, no arrays, no model."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -74,6 +75,8 @@ class StoredVideo:
     warnings: tuple[str, ...] = ()
     collection: str = "default"
     pinned: bool = False  # its KV stays, whatever the budget
+    domain: str = ""  # the plugin that spoke when it was ingested
+    tags: tuple[str, ...] = ()  # in order
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +91,40 @@ class Tier:
     dtype: str  # of its numbers, several with commas; "" for text, and where it was not noted
     used_at: float | None = None  # seconds since 1970; KV only
     pinned: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which segments a search looks at. What is left open does not matter."""
+
+    video_ids: Sequence[str] | None = None
+    collection: str | None = None
+    domain: str | None = None
+    tags: tuple[str, ...] = ()  # a video must have all of them
+    start_s: float | None = None  # a segment must touch [start_s, end_s)
+    end_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A chunk that a worker was given and that is not stored yet."""
+
+    video_id: str
+    chunk: int
+    attempts: int
+    worker: str
+    error: str = ""  # of the last attempt
+    updated_at: float = 0.0  # seconds since 1970
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Who works on a video, and when it last said so; seconds since 1970."""
+
+    host: str
+    pid: int
+    since: float
+    beat_at: float
 
 
 @dataclass(frozen=True, slots=True)

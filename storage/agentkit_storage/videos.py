@@ -3,7 +3,7 @@
 import os
 import re
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -16,6 +16,7 @@ from agentkit_storage.errors import (
     RecordError,
     UnknownVideoError,
 )
+from agentkit_storage.filters import any_of, of_videos
 from agentkit_storage.schema import (
     ChunkRow,
     GroupRow,
@@ -23,17 +24,20 @@ from agentkit_storage.schema import (
     NoteRow,
     RemovalRow,
     SegmentRow,
+    TagRow,
     VideoRow,
 )
-from agentkit_storage.types import StoredVideo
+from agentkit_storage.types import Filter, StoredVideo
 
 VALID_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 VALID_COLLECTION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+VALID_TAG = re.compile(r"[^\s,\x00-\x1f\x7f](?:[^,\x00-\x1f\x7f]{0,62}[^\s,\x00-\x1f\x7f])?")
 MIN_PREFIX = 4
 
 _COLUMNS = (
     "path", "title", "duration_s", "frames_in_file", "frames_seen", "step_s", "state",
     "width_px", "height_px", "has_sound", "instruments", "missing", "warnings", "collection",
+    "domain",
 )  # fmt: skip
 _TUPLES = ("instruments", "missing", "warnings")
 
@@ -55,6 +59,7 @@ class VideoChanges(TypedDict, total=False):
     missing: tuple[str, ...]
     warnings: tuple[str, ...]
     collection: str
+    domain: str
 
 
 def insert(conn: sa.Connection, video: StoredVideo, fingerprint: str) -> None:
@@ -71,6 +76,7 @@ def insert(conn: sa.Connection, video: StoredVideo, fingerprint: str) -> None:
     values = _plain({name: getattr(video, name) for name in _COLUMNS})
     own = {"id": video.video_id, "fingerprint": fingerprint}
     conn.execute(sa.insert(VideoRow).values(**values, **own, added_at=time.time()))
+    tag(conn, video.video_id, video.tags)
 
 
 def update(conn: sa.Connection, video_id: str, changes: VideoChanges) -> None:
@@ -92,6 +98,20 @@ def check_collection(name: str) -> None:
         )
 
 
+def tag(
+    conn: sa.Connection, video_id: str, add: Collection[str] = (), remove: Collection[str] = ()
+) -> None:
+    """Put tags on a video, and take others off; what is so already is no error."""
+    for name in add:
+        if not VALID_TAG.fullmatch(name):
+            raise RecordError(f"{name!r} is no tag; use up to 64 characters, and no comma")
+    require(conn, video_id)
+    mine = TagRow.video_id == video_id
+    conn.execute(sa.delete(TagRow).where(mine, TagRow.tag.in_([*add, *remove])))
+    if new := sorted(set(add) - set(remove)):
+        conn.execute(sa.insert(TagRow), [{"video_id": video_id, "tag": name} for name in new])
+
+
 def pin_kv(conn: sa.Connection, video_id: str, pinned: bool) -> None:
     require(conn, video_id)
     conn.execute(sa.update(VideoRow).where(VideoRow.id == video_id).values(kv_pinned=pinned))
@@ -103,26 +123,14 @@ def collections(conn: sa.Connection) -> list[str]:
     return list(conn.scalars(names.order_by(VideoRow.collection)))
 
 
-def in_collection(
-    conn: sa.Connection, collection: str | None, video_ids: Iterable[str] | None
-) -> list[str] | None:
-    """Return which of some videos, or of all, are in a collection; None stands for no limit."""
-    if collection is None:
-        return None if video_ids is None else list(video_ids)
-    inside = set(conn.scalars(sa.select(VideoRow.id).where(VideoRow.collection == collection)))
-    return sorted(inside if video_ids is None else inside & set(video_ids))
-
-
 def require(conn: sa.Connection, video_id: str) -> None:
     """Raise UnknownVideoError unless exactly this id is stored."""
     if conn.execute(sa.select(VideoRow.id).where(VideoRow.id == video_id)).first() is None:
         raise UnknownVideoError(video_id, _known_names(conn))
 
 
-def select(
-    conn: sa.Connection, video_ids: Iterable[str] | None = None, collection: str | None = None
-) -> list[StoredVideo]:
-    """Return videos in the order in which they came."""
+def select(conn: sa.Connection, where: Filter) -> list[StoredVideo]:
+    """Return the videos that a filter lets through, in the order in which they came."""
     tiers = {
         "notes": sa.exists().where(NoteRow.video_id == VideoRow.id),
         "vectors": sa.exists().where(SegmentRow.video_id == VideoRow.id, SegmentRow.vector != None),  # noqa: E711 — SQL
@@ -132,13 +140,11 @@ def select(
     query = sa.select(
         VideoRow.__table__, *(has.label(f"has_{tier}") for tier, has in tiers.items())
     )
-    if video_ids is not None:
-        query = query.where(VideoRow.id.in_(list(video_ids)))
-    if collection is not None:
-        query = query.where(VideoRow.collection == collection)
+    query = query.where(*of_videos(conn, where))
     rows = conn.execute(query.order_by(VideoRow.added_at, VideoRow.id)).all()
-    counts = _whole_chunks(conn, [row.id for row in rows])
-    return [_stored(row, counts.get(row.id, 0), list(tiers)) for row in rows]
+    ids = [row.id for row in rows]
+    counts, tags = _whole_chunks(conn, ids), _tags(conn, ids)
+    return [_stored(row, counts.get(row.id, 0), list(tiers), tags.get(row.id, ())) for row in rows]
 
 
 def find(conn: sa.Connection, name: str) -> str:
@@ -174,18 +180,28 @@ def delete(conn: sa.Connection, video_id: str) -> None:
     conn.execute(sa.delete(VideoRow).where(VideoRow.id == video_id))
 
 
-def _stored(row: "sa.Row[*tuple[Any, ...]]", chunks: int, tiers: Sequence[str]) -> StoredVideo:
+def _stored(
+    row: "sa.Row[*tuple[Any, ...]]", chunks: int, tiers: Sequence[str], tags: Sequence[str]
+) -> StoredVideo:
     values = {name: getattr(row, name) for name in _COLUMNS}
     values |= {name: tuple(values[name]) for name in _TUPLES}
     held = tuple(tier for tier in tiers if getattr(row, f"has_{tier}"))
     own = {"video_id": row.id, "chunks": chunks, "tiers": held, "pinned": row.kv_pinned}
-    return StoredVideo(**own, **values)
+    return StoredVideo(**own, **values, tags=tuple(tags))
+
+
+def _tags(conn: sa.Connection, video_ids: Sequence[str]) -> dict[str, list[str]]:
+    query = sa.select(TagRow.video_id, TagRow.tag).where(any_of(conn, TagRow.video_id, video_ids))
+    tags: dict[str, list[str]] = {}
+    for video_id, name in conn.execute(query):
+        tags.setdefault(video_id, []).append(name)
+    return {video_id: sorted(names) for video_id, names in tags.items()}
 
 
 def _whole_chunks(conn: sa.Connection, video_ids: Sequence[str]) -> dict[str, int]:
     """Return how many chunks stand from 0 without a gap, by video."""
     query = sa.select(ChunkRow.video_id, sa.func.count(), sa.func.max(ChunkRow.number))
-    query = query.where(ChunkRow.video_id.in_(video_ids)).group_by(ChunkRow.video_id)
+    query = query.where(any_of(conn, ChunkRow.video_id, video_ids)).group_by(ChunkRow.video_id)
     return {
         video_id: count if count == last + 1 else num_chunks(conn, video_id)
         for video_id, count, last in conn.execute(query)

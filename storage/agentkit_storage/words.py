@@ -5,39 +5,36 @@ within the same transaction, deletions by cascade included.
 """
 
 import re
-from collections.abc import Sequence
 
-from sqlalchemy import Connection, bindparam, text
+import sqlalchemy as sa
 
 from agentkit_storage.errors import StoreError
-from agentkit_storage.types import Hit
+from agentkit_storage.filters import of_segments
+from agentkit_storage.schema import ChunkRow, SegmentRow
+from agentkit_storage.types import Filter, Hit
 
 _MAX_TERMS = 64
-_SEARCH = """
-SELECT segment.video_id, chunk.number, segment.start_s, segment.end_s, -bm25(words) AS score,
-       segment.kind, segment.text
-FROM words JOIN segment ON segment.id = words.rowid JOIN chunk ON chunk.id = segment.chunk_id
-WHERE words MATCH :query {videos}
-ORDER BY score DESC, segment.id LIMIT :k
-"""
+_WORDS = sa.table("words", sa.column("rowid"))
 
 
-def search_words(
-    conn: Connection, query: str, k: int, video_ids: Sequence[str] | None
-) -> list[Hit]:
+def search_words(conn: sa.Connection, query: str, k: int, where: Filter) -> list[Hit]:
     """Return the best segments for any of the words, by bm25."""
     if conn.dialect.name != "sqlite":
         raise StoreError(f"search by words is not there for {conn.dialect.name}; use vectors")
     match = match_expression(query)
     if not match:
         return []
-    if video_ids is None:
-        rows = conn.execute(text(_SEARCH.format(videos="")), {"query": match, "k": k})
-    else:
-        search = text(_SEARCH.format(videos="AND segment.video_id IN :videos"))
-        search = search.bindparams(bindparam("videos", expanding=True))
-        rows = conn.execute(search, {"query": match, "k": k, "videos": list(video_ids)})
-    return [Hit(*row) for row in rows]
+    row = SegmentRow
+    score: sa.Label[float] = sa.literal_column("-bm25(words)").label("score")
+    search = (
+        sa.select(row.video_id, ChunkRow.number, row.start_s, row.end_s, score, row.kind, row.text)
+        .join_from(_WORDS, row, row.id == _WORDS.c.rowid)
+        .join(ChunkRow, ChunkRow.id == row.chunk_id)
+        .where(sa.text("words MATCH :query"), *of_segments(conn, where))
+        .order_by(sa.desc("score"), row.id)
+        .limit(k)
+    )
+    return [Hit(*found) for found in conn.execute(search, {"query": match})]
 
 
 def match_expression(query: str) -> str:

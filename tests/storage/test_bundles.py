@@ -38,7 +38,7 @@ from agentkit_storage.testing import (
     draw_video,
     ingest,
 )
-from agentkit_storage.types import Chunk
+from agentkit_storage.types import Chunk, Filter
 
 FILM = hashlib.sha256(b"a film").hexdigest()
 OTHER = hashlib.sha256(b"another film").hexdigest()
@@ -123,8 +123,8 @@ def everything(store: Store, video_id: str) -> dict[str, Any]:
         "chunks": store.chunks(video_id),
         "notes": store.notes(video_id),
         "sound": store.sound_notes(video_id),
-        "words": store.search_words("red car OR hello", 50, [video_id]),
-        "near": store.search_vectors("text", query, 50, [video_id]),
+        "words": store.search_words("red car OR hello", 50, Filter((video_id,))),
+        "near": store.search_vectors("text", query, 50, Filter((video_id,))),
         "texts": [store.segments(video_id, chunk.index) for chunk in store.chunks(video_id)],
         "visual": [
             vector if vector is None else vector.tobytes()

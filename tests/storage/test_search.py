@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from agentkit_storage import ChunkRecord, Segment, Store
+from agentkit_storage import ChunkRecord, Filter, Segment, Store
 from agentkit_storage.errors import VectorError
 from agentkit_storage.testing import TEXT_SIZE, draw_chunk, draw_vector, draw_video, ingest
 from agentkit_storage.words import match_expression
@@ -35,7 +35,7 @@ def brute_force(query: NDArray[np.float32], video_ids: list[str], chunks: int = 
 def scores(
     store: Store, query: NDArray[np.float32], k: int, only: list[str] | None = None
 ) -> list[float]:
-    return [hit.score for hit in store.search_vectors("text", query, k, only)]
+    return [hit.score for hit in store.search_vectors("text", query, k, Filter(only))]
 
 
 def query_of(seed: int) -> NDArray[np.float32]:
@@ -179,7 +179,7 @@ def add_texts(store: Store, video_id: str, *texts: str) -> None:
 
 
 def found(store: Store, query: str, only: list[str] | None = None) -> set[str]:
-    return {hit.text for hit in store.search_words(query, 99, only)}
+    return {hit.text for hit in store.search_words(query, 99, Filter(only))}
 
 
 def test_words(store: Store) -> None:

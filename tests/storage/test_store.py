@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
-from agentkit_storage import Chunk, GroupRecord, Note, Store
+from agentkit_storage import Chunk, Filter, GroupRecord, Note, Store
 from agentkit_storage.errors import (
     AmbiguousVideoError,
     IncompatibleError,
@@ -360,7 +360,7 @@ def in_collections(store: Store) -> Store:
 def test_videos_and_searches_keep_to_a_collection(store: Store) -> None:
     in_collections(store)
     assert store.collections() == ["films", "news"]
-    assert [video.video_id for video in store.videos("news")] == [B]
+    assert [video.video_id for video in store.videos(Filter(collection="news"))] == [B]
     query = draw_vector(TEXT_SIZE, np.random.default_rng(0))
     wanted: list[tuple[str | None, list[str] | None, set[str]]] = [
         (None, None, {A, B}),
@@ -370,9 +370,11 @@ def test_videos_and_searches_keep_to_a_collection(store: Store) -> None:
         ("other", None, set()),
     ]
     for collection, only, found in wanted:
-        by_vector = store.search_vectors("text", query, 99, only, collection=collection)
+        by_vector = store.search_vectors("text", query, 99, Filter(only, collection))
         by_words = store.search_words(
-            "car woman dog gate bicycle lorry", 99, only, collection=collection
+            "car woman dog gate bicycle lorry",
+            99,
+            Filter(only, collection),
         )
         assert {hit.video_id for hit in by_vector} == found
         assert {hit.video_id for hit in by_words} == found
@@ -381,10 +383,12 @@ def test_videos_and_searches_keep_to_a_collection(store: Store) -> None:
 def test_a_video_changes_its_collection(store: Store) -> None:
     in_collections(store)
     store.update_video(A, collection="news")
-    assert store.videos("films") == []
+    assert store.videos(Filter(collection="films")) == []
     assert {
         hit.video_id
-        for hit in store.search_words("car woman dog gate bicycle lorry", 99, collection="news")
+        for hit in store.search_words(
+            "car woman dog gate bicycle lorry", 99, Filter(collection="news")
+        )
     } == {A, B}
 
 
@@ -422,8 +426,8 @@ def test_a_search_in_a_collection_reads_no_table_whole(store: Store) -> None:
     query = draw_vector(TEXT_SIZE, np.random.default_rng(0))
     store.search_vectors("text", query, 1)  # the index is in memory now
     searches: list[Callable[[], object]] = [
-        lambda: store.search_vectors("text", query, 9, collection="films"),
-        lambda: store.search_words("car", 9, collection="films"),
+        lambda: store.search_vectors("text", query, 9, Filter(collection="films")),
+        lambda: store.search_words("car", 9, Filter(collection="films")),
     ]
     for search in searches:
         steps = plans(store, search)

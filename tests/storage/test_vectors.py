@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from agentkit_storage import ChunkRecord, Segment, Store, reader
+from agentkit_storage import ChunkRecord, Filter, Segment, Store, reader
 from agentkit_storage.errors import StoreFullError, VectorError
 from agentkit_storage.index import SpaceIndex
 from agentkit_storage.testing import TEXT_SIZE, draw_chunk, draw_vector, draw_video, ingest
@@ -203,7 +203,7 @@ def brute_force(query: Floats, *video_ids: str, chunks: int = 3) -> list[float]:
 
 
 def scores(store: Store, query: Floats, k: int, only: list[str] | None = None) -> list[float]:
-    return [hit.score for hit in store.search_vectors("text", query, k, only)]
+    return [hit.score for hit in store.search_vectors("text", query, k, Filter(only))]
 
 
 def query_of(seed: int) -> Floats:
