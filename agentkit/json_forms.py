@@ -81,6 +81,8 @@ WHOLE_VIDEO: Keys = VIDEO | {
     "missing": "what did not, each with its reason",
     "warnings": "what was wrong with the file",
     "collection": "the collection that it is in",
+    "domain": "the plugin that spoke when it was ingested",
+    "tags": "its tags, in order",
     "pinned": "whether its KV stays, whatever `tiers.kv_budget_gb` says",
     "kept": "what is kept of it, tier by tier, a list",
 }
