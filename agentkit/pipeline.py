@@ -72,7 +72,7 @@ class Pipeline:
         self.require_room(info, len(times_s))
         run = _Run(self, info, plan, times_s, fingerprint, on_event or (lambda event: None))
         with self.store.ingest_lock(info.video_id, run.wait):
-            run.collection = self._collection(info.video_id)
+            run.before = self._before(info.video_id)
             return run.skip() if self._ready(info.video_id, fingerprint) else run.work()
 
     def fingerprint(self, plan: SamplingPlan) -> str:
@@ -93,11 +93,10 @@ class Pipeline:
             ]
         )
 
-    def _collection(self, video_id: str) -> str:
-        """Return where a video belongs: where it is, also when it is made anew."""
-        if self.store.fingerprint(video_id) is None:
-            return self.collection
-        return self.store.video(video_id).collection
+    def _before(self, video_id: str) -> StoredVideo | None:
+        """Return what people said of a video that is there: it stays when it is made anew."""
+        known = self.store.fingerprint(video_id) is not None
+        return self.store.video(video_id) if known else None
 
     def _ready(self, video_id: str, fingerprint: str) -> bool:
         """Say whether the store has exactly this; forget what it has of another making."""
@@ -132,7 +131,7 @@ class _Run:
         self._missing_before: tuple[str, ...] = ()  # in a run that was killed
         self._warnings = list(info.warnings)
         self._chunks_expected = 0
-        self.collection = pipeline.collection
+        self.before: StoredVideo | None = None  # as it was stored when this ingest began
 
     def wait(self, waited_s: float) -> None:
         """Tell that another process is at work on this very video."""
@@ -156,6 +155,8 @@ class _Run:
         self._chunks_expected = math.ceil(groups / self._pipeline.chunk_groups)
         video = self._stored(self._times_s)
         self._store.add_video(video, self._fingerprint)
+        if video.pinned:
+            self._store.pin_kv(video.video_id)
         self._missing_before = self._store.video(self._info.video_id).missing
         done = self._store.num_chunks(self._info.video_id)
         self._tell("start", chunk=done)
@@ -171,7 +172,7 @@ class _Run:
         return self._finish()
 
     def _stored(self, times_s: NDArray[np.float64]) -> StoredVideo:
-        info, instruments = self._info, self._pipeline.instruments
+        info, instruments, before = self._info, self._pipeline.instruments, self.before
         step_s = float(np.diff(times_s).mean()) if len(times_s) > 1 else info.duration_s
         return StoredVideo(
             video_id=info.video_id,
@@ -190,7 +191,10 @@ class _Run:
             instruments=instruments.names,
             missing=instruments.missing,
             warnings=info.warnings,
-            collection=self.collection,
+            collection=before.collection if before else self._pipeline.collection,
+            pinned=before is not None and before.pinned,
+            tags=before.tags if before else (),
+            domain=self._pipeline.domain.name,
         )
 
     def _sound_notes(self) -> list[Note]:
