@@ -8,7 +8,6 @@ what `write` wrote and nothing else: no link, no device, no other name, not one 
 import hashlib
 import os
 import re
-import secrets
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,7 +16,6 @@ from io import BufferedReader, BytesIO
 from pathlib import Path
 from typing import IO
 
-from agentkit_storage import faults
 from agentkit_storage.bundle_forms import (
     FORMAT,
     BundleError,
@@ -30,7 +28,7 @@ from agentkit_storage.bundle_forms import (
     parse,
 )
 from agentkit_storage.errors import StoreError, StoreVersionError
-from agentkit_storage.files import TMP, file_error, fsync_folder
+from agentkit_storage.files import opened_whole
 from agentkit_storage.schema import REVISION
 
 Progress = Callable[[int, int], None]  # bytes done, of how many
@@ -79,20 +77,8 @@ def write(path: Path, manifest: Manifest, parts: Sequence[Part], progress: Progr
     """
     if path.is_dir() or not path.parent.is_dir():
         raise StoreError(f"{path}: a folder, or in none that is there; name a file to write")
-    tmp = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}{TMP}")
-    try:
-        with tmp.open("xb") as file:
-            _write_members(file, manifest, parts, progress or (lambda done, of: None))
-            file.flush()
-            faults.point("bundle.tmp")
-            os.fsync(file.fileno())
-        tmp.replace(path)
-        faults.point("bundle.rename")
-        fsync_folder(path.parent)
-    except OSError as error:
-        raise file_error(error, path) from error
-    finally:
-        tmp.unlink(missing_ok=True)
+    with opened_whole(path, "bundle") as file:
+        _write_members(file, manifest, parts, progress or (lambda done, of: None))
 
 
 def _write_members(

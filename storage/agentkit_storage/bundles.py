@@ -5,8 +5,6 @@ goes into it and bundle_read.py what is believed of one that comes from elsewher
 """
 
 import hashlib
-import os
-import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 from dataclasses import replace as changed
@@ -19,7 +17,7 @@ from agentkit_storage.bundle_read import Contents
 from agentkit_storage.bundle_tar import Limits, Progress, opened
 from agentkit_storage.bundle_write import WITHOUT_TOKENS, export
 from agentkit_storage.errors import IncompatibleError, StoreError
-from agentkit_storage.files import TMP, file_error, fsync_folder, make_folder
+from agentkit_storage.files import opened_whole
 from agentkit_storage.types import StoredVideo
 
 if TYPE_CHECKING:
@@ -175,21 +173,10 @@ class _Import:
 
 
 def _write_file(path: Path, pieces: Iterator[bytes]) -> None:
-    """Write a file whole or not at all: tmp, fsync, rename, fsync folder."""
-    tmp = path.with_name(f"{secrets.token_hex(8)}{TMP}")
-    try:
-        make_folder(path.parent)
-        with tmp.open("xb") as file:
-            for piece in pieces:
-                file.write(piece)
-            file.flush()
-            os.fsync(file.fileno())
-        tmp.replace(path)
-        fsync_folder(path.parent)
-    except OSError as error:
-        raise file_error(error, path) from error
-    finally:
-        tmp.unlink(missing_ok=True)
+    """Write a video file whole or not at all."""
+    with opened_whole(path, "footage") as file:
+        for piece in pieces:
+            file.write(piece)
 
 
 def _is_video(path: Path, video_id: str) -> bool:

@@ -1,45 +1,70 @@
-"""Files that are whole or not there. Knows no SQL."""
+"""Files that are whole or not there. Knows no SQL.
+
+The only place of the store that forces bytes to disk or renames a file: each of these steps has a
+fault point right before and right after it.
+"""
 
 import errno
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from agentkit_storage import faults
 from agentkit_storage.errors import StoreError, StoreFullError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_NAME_CHARS = 40  # of the name that a temporary file is called after: names have 255 bytes
 TMP = ".tmp"
 
 
 def write_whole(path: Path, data: bytes, point: str) -> None:
-    """Write `data` as `path`: tmp, fsync, rename, fsync folder. `point` names the fault points."""
-    make_folder(path.parent)
-    tmp = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}{TMP}")
+    """Write `data` as `path`, whole or not at all. `point` names the fault points."""
+    with opened_whole(path, point) as file:
+        file.write(data)
+
+
+@contextmanager
+def opened_whole(path: Path, point: str) -> Iterator[IO[bytes]]:
+    """Give a file that takes the name `path` at the end: tmp, fsync, rename, fsync folder.
+
+    Raises:
+        StoreFullError, StoreError; `path` is then what it was before.
+    """
+    make_folder(path.parent, point)
+    token = f"{os.getpid()}.{secrets.token_hex(4)}"
+    tmp = path.with_name(f"{path.name[:_NAME_CHARS]}.{token}{TMP}")
     try:
         with tmp.open("xb") as file:
-            file.write(data)
+            yield file
             file.flush()
             faults.point(f"{point}.tmp")
             os.fsync(file.fileno())
-        faults.point(f"{point}.fsync")
+            faults.point(f"{point}.fsync")
         tmp.replace(path)
+        faults.point(f"{point}.rename")
+        fsync_folder(path.parent)
+        faults.point(f"{point}.folder")
+    except StoreError:
+        raise
     except OSError as error:
         raise file_error(error, path) from error
     finally:
         tmp.unlink(missing_ok=True)
-    faults.point(f"{point}.rename")
-    fsync_folder(path.parent)
-    faults.point(f"{point}.folder")
 
 
-def make_folder(folder: Path) -> None:
+def make_folder(folder: Path, point: str = "store") -> None:
     """Make a folder whose name survives a power cut."""
     if folder.is_dir():
         return
+    make_folder(folder.parent, point)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(exist_ok=True)
+        faults.point(f"{point}.mkdir")
         fsync_folder(folder.parent)
+        faults.point(f"{point}.parent")
     except OSError as error:
         raise file_error(error, folder) from error
 
