@@ -1,68 +1,62 @@
 """The vector index of one space: derived from SQL, kept in step with it, snapshot on disk.
 
-A snapshot is the XXH3 of the rest, a line of JSON (whose it is, of which kind, up to which rows it
-goes), and FAISS's bytes. Whatever is wrong with it, SQL has the truth: it is made anew, and the log
-says why. It is also made anew, as another kind, where a space has outgrown the kind it has.
+Whatever is wrong with a snapshot, SQL has the truth: the index is made anew, and the log says why.
+Where a space has outgrown the kind that it has, a thread makes the kind that fits, by a connection
+of its own, while searches go on with the old one. One process at a time does that, and the others
+take what it wrote.
 """
 
-import json
 import logging
 import threading
-from dataclasses import asdict, dataclass, fields
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 import sqlalchemy as sa
-import xxhash
 from numpy.typing import NDArray
 
-from agentkit_storage import segments, vector_rows
+from agentkit_storage import index_file, index_rows, segments, vector_rows
 from agentkit_storage.errors import StoreError
-from agentkit_storage.files import write_whole
-from agentkit_storage.schema import RemovalRow
+from agentkit_storage.files import make_folder
+from agentkit_storage.index_rows import Connect, Held
+from agentkit_storage.locks import exclusive
 from agentkit_storage.types import Filter
 from agentkit_storage.vector_kinds import IndexSettings, Kind
-from agentkit_storage.vectors import VectorIndex
 
 logger = logging.getLogger(__name__)
 
 _DEFAULTS = IndexSettings()
-
-
-@dataclass(frozen=True, slots=True)
-class _Header:
-    """What a snapshot says of itself."""
-
-    store: str
-    space: str
-    kind: str
-    made_for: int
-    probes: int
-    size: int
-    last_row: int
-    last_removal: int
-    count: int
+_NO_SNAPSHOT = (StoreError, ValueError, TypeError, OSError)  # whatever is wrong with one
 
 
 class SpaceIndex:
-    """One space's index in memory. What any process stored or removed is in at the next search."""
+    """One space's index in memory. What any process stored or removed is in at the next search.
+
+    `connect` opens a connection for a thread of its own.
+    """
 
     def __init__(
-        self, path: Path, store: str, name: str, settings: IndexSettings = _DEFAULTS
+        self,
+        path: Path,
+        store: str,
+        name: str,
+        connect: Connect,
+        settings: IndexSettings = _DEFAULTS,
     ) -> None:
         self._path = path
         self._store = store
         self._name = name
+        self._connect = connect
         self._settings = settings
-        self._lock = threading.Lock()
-        self._index: VectorIndex | None = None
-        self._last_row = self._last_removal = 0
-        self._saved = (0, 0)
+        self._lock = threading.Lock()  # nobody is inside `_held` without it
+        self._held: Held | None = None
+        self._builder: threading.Thread | None = None
+        self._has_failed = False
 
     @property
     def kind(self) -> Kind | None:
-        """The kind in memory; None before the first search, and in a space without vectors."""
-        return None if self._index is None else self._index.kind
+        """The kind in memory; None before the first search, and in a space that nobody claimed."""
+        return None if self._held is None else self._held.index.kind
 
     def search(
         self, conn: sa.Connection, vector: NDArray[np.float32], k: int, where: Filter
@@ -70,156 +64,176 @@ class SpaceIndex:
         """Return up to `k` (segment id, cosine), best first, of those that `where` lets through.
 
         The cosines are the stored vectors' whatever the kind; a kind that is not exact may miss
-        some of the nearest.
+        some of the nearest. It waits for no training.
 
         Raises:
             DamagedChunkError: a stored vector fails its checksum.
         """
         with self._lock:
-            if (index := self._current(conn)) is None:
+            if (held := self._current(conn)) is None:
                 return []
+            if not self._fits(held):
+                self._build_behind(held)
             ids = segments.ids_of(conn, self._name, where)
-            if index.exact:
-                return index.search(vector, k, ids)
-            near = index.search(vector, k * self._settings.candidates, ids)
+            if held.index.exact:
+                return held.index.search(vector, k, ids)
+            near = held.index.search(vector, k * self._settings.candidates, ids)
         return vector_rows.rescored(conn, self._name, vector, [id_ for id_, _ in near])[:k]
 
-    def save(self, conn: sa.Connection) -> None:
-        """Write a snapshot, if something happened since the last."""
+    def save(self, conn: sa.Connection, wrote: bool = False) -> None:
+        """Write a snapshot, if something happened since the last.
+
+        Who `wrote` vectors and is done makes the kind that fits first: no search waits for it.
+        """
+        if wrote:
+            self._settle(conn)
         with self._lock:
-            index = self._current(conn)
-            if index is not None and self._saved != (self._last_row, self._last_removal):
-                self._write(index)
+            if (held := self._current(conn)) is not None and held.saved != held.reach:
+                self._write(held)
 
     def rebuild(self, conn: sa.Connection) -> None:
-        """Make the index from SQL alone."""
+        """Make the index from SQL alone, of the kind that fits, before it returns."""
+        made = self._made(conn, self._settings.kind_for)
         with self._lock:
-            self._start_anew(conn)
+            self._held, self._has_failed = made, False
 
-    def _current(self, conn: sa.Connection) -> VectorIndex | None:
-        if self._index is None:
-            self._open(conn)
-        elif self._name_size(conn) != self._index.size:
-            self._start_anew(conn)
-        else:
-            self._catch_up(conn)
-        return self._index
+    def wait(self) -> None:
+        """Return once nothing is being made behind the searches."""
+        if (builder := self._builder) is not None:
+            builder.join()
 
-    def _open(self, conn: sa.Connection) -> None:
+    # What is in memory, in step with SQL. The caller holds the lock.
+
+    def _current(self, conn: sa.Connection) -> Held | None:
+        space = segments.space(conn, self._name)
+        if space is None:
+            self._held = None
+        elif self._held is None:
+            self._held = self._opened(conn, space.size)
+        elif self._held.index.size != space.size or not self._in_step(conn, self._held):
+            self._held = self._made(conn, self._settings.first_kind_for)
+        return self._held
+
+    def _in_step(self, conn: sa.Connection, held: Held) -> bool:
+        """Catch up with SQL; False where that is too much for the kind that there is."""
+        most = None if self._has_failed else self._settings.most(held.index.kind)
+        return index_rows.follow(conn, self._name, held, most)
+
+    def _opened(self, conn: sa.Connection, size: int) -> Held | None:
         try:
-            self._load(conn)
-            self._catch_up(conn)
-            self._compare(conn)
+            if (held := self._loaded(conn, size)) is not None:
+                return held
         except FileNotFoundError:
-            self._start_anew(conn)
-        except (StoreError, ValueError, TypeError, OSError) as error:
+            pass
+        except _NO_SNAPSHOT as error:
             logger.warning("%s: %s; the index is made anew from SQL", self._path.name, error)
-            self._start_anew(conn)
+        return self._made(conn, self._settings.first_kind_for)
 
-    def _load(self, conn: sa.Connection) -> None:
-        # Views, not copies: a large snapshot is hundreds of megabytes.
-        raw = self._path.read_bytes()
-        end = raw.find(b"\n")
-        body = memoryview(raw)[end + 1 :]
-        if xxhash.xxh3_64_hexdigest(body).encode() != raw[: max(end, 0)]:
-            raise ValueError("damaged snapshot")
-        end = raw.find(b"\n", end + 1)
-        header = _header(raw[raw.find(b"\n") + 1 : end])
-        if (header.store, header.space) != (self._store, self._name):
-            raise ValueError("snapshot of another store")
-        index = VectorIndex.load(memoryview(raw)[end + 1 :], header.made_for, header.probes)
-        held = (index.kind, index.size, len(index))
-        if held != (header.kind, self._name_size(conn), header.count):
+    def _loaded(self, conn: sa.Connection, size: int) -> Held | None:
+        """Return what the snapshot has, in step with SQL; None where it is too far behind."""
+        held = index_file.read(self._path, self._store, self._name)
+        if held.index.size != size:
             raise ValueError("snapshot of other vectors")
-        self._index = index
-        self._last_row, self._last_removal = header.last_row, header.last_removal
-        self._saved = (self._last_row, self._last_removal)
+        if not self._in_step(conn, held):
+            return None
+        index_rows.require_same(conn, self._name, held)
+        return held
 
-    def _write(self, index: VectorIndex) -> None:
-        state = (self._last_row, self._last_removal)
-        laid_out = (index.kind, index.made_for, index.probes, index.size)
-        header = _Header(self._store, self._name, *laid_out, *state, len(index))
-        body = [json.dumps(asdict(header)).encode(), b"\n", index.dump()]
-        checksum = xxhash.xxh3_64()
-        for part in body:
-            checksum.update(part)
-        data = b"".join([checksum.hexdigest().encode(), b"\n", *body])
-        write_whole(self._path, data, "index")
-        self._saved = state
+    def _made(self, conn: sa.Connection, choose: index_rows.Choice) -> Held | None:
+        """Return an index from SQL alone; one that took a training is on disk at once."""
+        held = index_rows.make(lambda: nullcontext(conn), self._name, choose, self._settings)
+        if held is not None and not held.index.exact:
+            self._keep(held)
+        return held
 
-    def _compare(self, conn: sa.Connection) -> None:
-        """Raise unless the ids are SQL's: a database put back from a copy has fewer rows."""
-        ids = self._index.ids if self._index is not None else np.empty(0, np.int64)
-        if vector_rows.totals(conn, self._name) != (len(ids), int(ids.sum())):
-            raise ValueError("snapshot of other rows")
+    # The kind that fits, made behind the searches. The caller of `_build` does not hold the lock.
 
-    def _start_anew(self, conn: sa.Connection) -> None:
-        """Make the index from SQL, of the kind that its number of vectors asks for."""
-        # Removals so far concern rows that SQL no longer has.
-        newest = sa.select(sa.func.max(RemovalRow.id)).where(RemovalRow.space == self._name)
-        self._index, self._last_row = None, 0
-        self._last_removal = conn.scalar(newest) or 0
-        self._saved = (0, 0)
-        if (size := self._name_size(conn)) is not None:
-            self._index = self._filled(conn, size)
-            if not self._index.exact:
-                self._keep(self._index)
+    def _fits(self, held: Held) -> bool:
+        index = held.index
+        return self._settings.fits(index.kind, index.made_for, len(index))
 
-    def _filled(self, conn: sa.Connection, size: int) -> VectorIndex:
-        """Return an index with the vectors of SQL, trained and tuned on some of them."""
-        settings = self._settings
-        count, _ = vector_rows.totals(conn, self._name)
-        if (kind := settings.kind_for(count)) is not Kind.FLAT:
-            logger.info("%s: %d vectors are laid out as %s", self._path.name, count, kind)
-        sample = vector_rows.sample(conn, self._name, settings.sample_size(count), settings.seed)
-        index = VectorIndex(size, kind, count, sample)
-        self._add_rows(conn, index)
-        if sample is not None:
-            # In order of id the first ones would be of few videos.
-            some = sample[:: -(-len(sample) // settings.recall_queries)]
-            index.tune(some, settings.recall, settings.probes)
-        return index
+    def _build_behind(self, old: Held) -> None:
+        """Start making what fits, unless that is under way, or came to nothing before."""
+        if self._has_failed or (self._builder is not None and self._builder.is_alive()):
+            return
+        name = f"index of {self._name}"
+        self._builder = threading.Thread(target=self._build, args=(old,), name=name, daemon=True)
+        self._builder.start()
 
-    def _keep(self, index: VectorIndex) -> None:
-        """Write what took a training, now; a store that cannot be written to is still searched."""
+    def _settle(self, conn: sa.Connection) -> None:
+        """Wait for what is being made; make here what does not fit even so."""
+        self.wait()
+        with self._lock:
+            held = self._current(conn)
+        if held is not None and not self._fits(held) and not self._has_failed:
+            logger.info("%s: the index is laid out anew before the store is closed", self._name)
+            self._build(held)
+
+    def _build(self, old: Held) -> None:
+        """Put what fits in the place of `old`, unless another process is making it."""
         try:
-            self._write(index)
+            make_folder(self._path.parent)
+            with exclusive(self._path.with_suffix(".lock"), wait=False) as mine:
+                if not mine:
+                    return
+                new = self._of_another() or self._of_my_own()
+                with self._lock:
+                    if self._held is old and new is not None:
+                        self._held = new
+        except Exception as error:  # noqa: BLE001 — a thread ends here, and searches need it not
+            self._has_failed = True
+            logger.warning(
+                "%s: the index stays of the old kind, right but slower (%s); it is tried again "
+                "when the store is opened again",
+                self._name,
+                error,
+            )
+
+    def _of_another(self) -> Held | None:
+        """Return what another process has written since, where that fits."""
+        try:
+            with self._connect() as conn:
+                space = segments.space(conn, self._name)
+                count, _ = vector_rows.totals(conn, self._name)
+                if space is None or not self._fits_on_disk(space.size, count):
+                    return None
+                return self._loaded(conn, space.size)
+        except _NO_SNAPSHOT as error:
+            logger.info("%s: %s", self._path.name, error)
+            return None
+
+    def _of_my_own(self) -> Held | None:
+        rules = self._settings
+        held = index_rows.make(self._connect, self._name, rules.kind_for, rules)
+        if held is None:
+            return None
+        with self._connect() as conn:  # what came while it was made
+            index_rows.follow(conn, self._name, held)
+        logger.info(
+            "%s: %d vectors are laid out as %s", self._name, len(held.index), held.index.kind
+        )
+        self._keep(held)
+        return held
+
+    # The snapshot
+
+    def _keep(self, held: Held) -> None:
+        """Write what took a training; a store that cannot be written to is still searched."""
+        try:
+            self._write(held)
         except StoreError as error:
             logger.warning("no snapshot of the index: %s", error)
 
-    def _catch_up(self, conn: sa.Connection) -> None:
-        """Add the rows and take away the removals since the last time; one moment of SQL."""
-        if (index := self._index) is None:
-            return
-        whole = self._add_rows(conn, index)
-        if whole:
-            self._take_away(conn, index)
-        if not whole or self._settings.unfit(index.kind, len(index)):
-            self._start_anew(conn)
+    def _write(self, held: Held) -> None:
+        """Write a snapshot, but not over one of the kind that fits where this one does not."""
+        if self._fits(held) or not self._fits_on_disk(held.index.size, len(held.index)):
+            index_file.write(self._path, self._store, self._name, held)
 
-    def _add_rows(self, conn: sa.Connection, index: VectorIndex) -> bool:
-        """Add the rows since the last time; stop and return False where they outgrow the index."""
-        for ids, vectors in vector_rows.after(conn, self._name, self._last_row):
-            index.add(ids, vectors)
-            self._last_row = int(ids[-1])
-            if self._settings.outgrown(index.kind, index.made_for, len(index)):
-                return False
-        return True
-
-    def _take_away(self, conn: sa.Connection, index: VectorIndex) -> None:
-        query = sa.select(RemovalRow).where(RemovalRow.space == self._name)
-        query = query.where(RemovalRow.id > self._last_removal).order_by(RemovalRow.id)
-        for row in conn.execute(query):
-            index.remove(np.frombuffer(row.segment_ids, "<i8"))
-            self._last_removal = row.id
-
-    def _name_size(self, conn: sa.Connection) -> int | None:
-        found = segments.space(conn, self._name)
-        return None if found is None else found.size
-
-
-def _header(line: bytes) -> _Header:
-    values = json.loads(line)
-    if not isinstance(values, dict) or set(values) != {field.name for field in fields(_Header)}:
-        raise ValueError("not a snapshot of ours")
-    return _Header(**values)
+    def _fits_on_disk(self, size: int, count: int) -> bool:
+        try:
+            header = index_file.read_header(self._path)
+            whose = (header.store, header.space, header.size)
+            mine = whose == (self._store, self._name, size)
+            return mine and self._settings.fits(header.kind, header.made_for, count)
+        except _NO_SNAPSHOT:
+            return False

@@ -198,5 +198,5 @@ class Reader:
             if not VALID_ID.fullmatch(space):
                 raise RecordError(f"{space!r} is no name of a space")
             path = self._folder / "index" / f"{space}.faiss"
-            self._indexes.setdefault(space, SpaceIndex(path, self._store_id, space))
+            self._indexes.setdefault(space, SpaceIndex(path, self._store_id, space, self._db.read))
         return self._indexes[space]

@@ -51,6 +51,17 @@ class IndexSettings:
             return Kind.IVF_SQ8
         return Kind.SQ8 if count >= self.sq8_from else Kind.FLAT
 
+    def first_kind_for(self, count: int) -> Kind:
+        """Return the kind that so many vectors get while nothing else is there to be searched.
+
+        SQ8's training looks at its sample once; IVF's takes longer than reading all vectors.
+        """
+        return Kind.FLAT if self.kind_for(count) is Kind.FLAT else Kind.SQ8
+
+    def fits(self, kind: Kind, made_for: int, count: int) -> bool:
+        """Say whether an index made for `made_for` vectors is the one for `count`."""
+        return not self.unfit(kind, count) and not self.outgrown(kind, made_for, count)
+
     def outgrown(self, kind: Kind, made_for: int, count: int) -> bool:
         """Say whether `count` vectors are too many for an index made for `made_for`."""
         kinds = list(Kind)
@@ -66,9 +77,15 @@ class IndexSettings:
         """
         return kind not in (self.kind_for(count), self.kind_for(2 * count))
 
-    def sample_size(self, count: int) -> int:
-        """Return how many of `count` vectors an index for them is trained on; 0 for flat."""
-        kind = self.kind_for(count)
+    def most(self, kind: Kind) -> int | None:
+        """Return how many vectors a kind may hold while another is made; None: any number.
+
+        Flat takes four times the memory of the others.
+        """
+        return self.growth * self.sq8_from if kind is Kind.FLAT else None
+
+    def sample_size(self, kind: Kind, count: int) -> int:
+        """Return how many of `count` vectors an index of a kind is trained on; 0 for flat."""
         if kind is Kind.FLAT:
             return 0
         lists = num_lists(count) if kind is Kind.IVF_SQ8 else 0
