@@ -1,11 +1,12 @@
 # make demo: install, fetch the embedded models, answer three questions about real clips.
-# make test: the tests that need no weights.  make test-real: those that do.  make lint: all checks.
+# make test: the tests that need no weights.  make test-real: those that do.
+# make test-long: kills and damage by the hundred, some minutes.  make lint: all checks.
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 DONE   := $(VENV)/.installed
 
-.PHONY: demo test test-real lint docs clean
+.PHONY: demo test test-long test-real lint docs clean
 .DELETE_ON_ERROR:
 
 $(DONE): pyproject.toml plugins/media/pyproject.toml constraints.txt
@@ -22,7 +23,10 @@ demo: $(DONE)
 	$(BIN)/python examples/demo.py
 
 test: $(DONE)
-	$(BIN)/python -m pytest -n 2 -m 'not real'
+	$(BIN)/python -m pytest -n 2 -m 'not real and not long'
+
+test-long: $(DONE)
+	$(BIN)/python -m pytest -n 2 -m long
 
 test-real: $(DONE)
 	$(BIN)/agentkit models pull

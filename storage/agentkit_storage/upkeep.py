@@ -8,7 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from agentkit_storage import chunks, tokens
+from agentkit_storage import chunks, faults, tokens
 from agentkit_storage.blobs import Blob, BlobFolder
 from agentkit_storage.database import Database
 from agentkit_storage.errors import StoreError
@@ -123,6 +123,7 @@ def _size(path: Path) -> int:
 def _remove(path: Path) -> int:
     nbytes = _size(path)
     path.unlink(missing_ok=True)
+    faults.point("file.gone")
     return nbytes
 
 
