@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from agentkit.instruments import Instruments
 from agentkit.kv_tier import KVTier
+from agentkit.making import sampling_text
 from agentkit.note_line import named, notes_of_group, searchable
 from agentkit.plugin_manager import Domain
 from agentkit.rules import NOTES
@@ -38,6 +39,8 @@ from agentkit_storage import ChunkRecord, GroupRecord, Segment, Store
 
 logger = logging.getLogger(__name__)
 
+WhyAnew = Callable[[], str | None]  # the reason, for people; None: there is none
+
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
@@ -57,9 +60,16 @@ class Pipeline:
     require_room: Callable[[VideoInfo, int], None] = lambda info, frames: None
 
     def ingest(
-        self, path: Path, plan: SamplingPlan | None = None, on_event: OnEvent | None = None
+        self,
+        path: Path,
+        plan: SamplingPlan | None = None,
+        on_event: OnEvent | None = None,
+        why_anew: WhyAnew = lambda: None,
     ) -> StoredVideo:
         """Bring the video's content into the store, or find it there; return what is stored.
+
+        `why_anew` is asked once no other process works on the video: what it says, if anything,
+        is why the video is made anew although it is there.
 
         Raises:
             VideoError: the file cannot be read as video; nothing of it is kept then.
@@ -73,17 +83,15 @@ class Pipeline:
         run = _Run(self, info, plan, times_s, fingerprint, on_event or (lambda event: None))
         with self.store.ingest_lock(info.video_id, run.wait):
             run.before = self._before(info.video_id)
-            return run.skip() if self._ready(info.video_id, fingerprint) else run.work()
+            ready = self._ready(info.video_id, fingerprint, why_anew)
+            return run.skip() if ready else run.work()
 
     def fingerprint(self, plan: SamplingPlan) -> str:
         """Return what the stored notes, tokens and vectors depend on besides the content."""
-        sampling = (
-            f"{plan.mode}/{plan.fps:g}/{plan.max_frames}/{plan.max_fps}/{plan.frames_per_group}"
-        )
         as_int8 = self.encoder.name != NOTES and self.store.tokens_dtype != "lossless"
         return "|".join(
             [
-                sampling,
+                sampling_text(plan),
                 f"chunk {self.chunk_groups}",
                 self.instruments.fingerprint,
                 self.encoder.fingerprint,
@@ -98,14 +106,16 @@ class Pipeline:
         known = self.store.fingerprint(video_id) is not None
         return self.store.video(video_id) if known else None
 
-    def _ready(self, video_id: str, fingerprint: str) -> bool:
-        """Say whether the store has exactly this; forget what it has of another making."""
+    def _ready(self, video_id: str, fingerprint: str, why_anew: WhyAnew) -> bool:
+        """Say whether the store has exactly this; forget what it has that is to be made anew."""
         stored = self.store.fingerprint(video_id)
-        if stored is not None and stored != fingerprint:
-            logger.warning("%s: stored with other settings; made anew", video_id[:12])
+        if stored is None:
+            return False
+        if why := why_anew() or ("" if stored == fingerprint else "stored with other settings"):
+            logger.warning("%s: %s; made anew", video_id[:12], why)
             self.store.remove_video(video_id)
             return False
-        return stored is not None and self.store.video(video_id).state == "ready"
+        return self.store.video(video_id).state == "ready"
 
 
 class _Run:
