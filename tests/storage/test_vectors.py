@@ -2,6 +2,7 @@
 
 import functools
 import logging
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from agentkit_storage import ChunkRecord, Filter, Segment, Store, reader
+from agentkit_storage import ChunkRecord, Filter, Segment, Store, index_rows, reader
 from agentkit_storage.errors import StoreFullError, VectorError
 from agentkit_storage.index import SpaceIndex
 from agentkit_storage.testing import TEXT_SIZE, draw_chunk, draw_vector, draw_video, ingest
@@ -162,10 +163,9 @@ def test_a_new_index_fits_and_a_border_is_not_crossed_twice(count: int, steps: l
     rules = IndexSettings()
     kind, made_for = rules.kind_for(count), count
     for step in steps:
-        assert not rules.unfit(kind, count)
-        assert not rules.outgrown(kind, made_for, count)
+        assert rules.fits(kind, made_for, count)
         before, count = count, round(count * step)
-        if rules.unfit(kind, count) or rules.outgrown(kind, made_for, count):
+        if not rules.fits(kind, made_for, count):
             kind, made_for = rules.kind_for(count), count
             # Back again is no reason for the smaller kind, unless it is half of it or less.
             if count < before <= 2 * count and kind is not rules.kind_for(before):
@@ -177,11 +177,24 @@ def test_the_documented_sizes() -> None:
     sizes = (0, 20_000, 20_001, 999_999, 1_000_000)
     kinds = [Kind.FLAT, Kind.FLAT, Kind.SQ8, Kind.SQ8, Kind.IVF_SQ8]
     assert [rules.kind_for(count) for count in sizes] == kinds
-    assert rules.sample_size(20_000) == 0
-    assert rules.sample_size(1_000_000) == 100_000
+    assert [rules.first_kind_for(count) for count in sizes] == [*kinds[:4], Kind.SQ8]
+    assert rules.sample_size(Kind.FLAT, 20_000) == 0
+    assert rules.sample_size(Kind.SQ8, 1_000_000) == 20_000
+    assert rules.sample_size(Kind.IVF_SQ8, 1_000_000) == 100_000
 
 
-# A space in a store
+# A space in a store. FAISS is for the stores of SQLite.
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "store"
+
+
+@pytest.fixture
+def store(folder: Path) -> Iterator[Store]:
+    with Store.open(folder) as store:
+        yield store
 
 
 @pytest.fixture
@@ -211,12 +224,16 @@ def query_of(seed: int) -> Floats:
 
 
 def kind_in(store: Store) -> Kind | None:
+    """Return the kind that a search leads to, once it is made."""
     store.search_vectors("text", query_of(0), 1)
+    store._index("text").wait()
     return store._index("text").kind
 
 
-def lists_read(store: Store) -> int:
-    return store._index("text")._index.probes  # type: ignore[union-attr]
+def index_in(store: Store) -> VectorIndex:
+    held = store._index("text")._held
+    assert held is not None
+    return held.index
 
 
 @pytest.mark.usefixtures("tiny")
@@ -227,10 +244,10 @@ def test_a_space_gets_its_kind_by_its_size_and_keeps_its_scores(folder: Path) ->
             fill(store, video_id)
             there.append(video_id)
             for each in (store, other):  # one stored it, the other follows
-                np.testing.assert_allclose(
-                    scores(each, query_of(1), 999), brute_force(query_of(1), *there), atol=1e-6
-                )
+                wanted = brute_force(query_of(1), *there)
+                np.testing.assert_allclose(scores(each, query_of(1), 999), wanted, atol=1e-6)
                 assert kind_in(each) is kind
+                np.testing.assert_allclose(scores(each, query_of(1), 999), wanted, atol=1e-6)
         for video_id, kind in ((B, Kind.IVF_SQ8), (C, Kind.IVF_SQ8), (D, Kind.FLAT)):
             other.remove_video(video_id)
             there.remove(video_id)
@@ -285,12 +302,12 @@ def test_a_snapshot_keeps_its_kind_and_is_used(
 ) -> None:
     with Store.open(folder) as store:
         fill(store, *videos)
-        held = lists_read(store)
+        held = index_in(store).probes
     assert f'"kind": "{kind}"'.encode() in (folder / "index" / "text.faiss").read_bytes()
     assert (held > 1) == (kind is Kind.IVF_SQ8)
-    monkeypatch.setattr(SpaceIndex, "_start_anew", _not_wanted)
+    monkeypatch.setattr(index_rows, "make", _not_wanted)
     with Store.open(folder) as store:
-        assert (kind_in(store), lists_read(store)) == (kind, held)
+        assert (kind_in(store), index_in(store).probes) == (kind, held)
         np.testing.assert_allclose(
             scores(store, query_of(4), 999), brute_force(query_of(4), *videos), atol=1e-6
         )
@@ -339,7 +356,7 @@ def test_a_store_that_cannot_keep_a_snapshot_is_searched_all_the_same(
     def full(*_: object) -> None:
         raise StoreFullError("the disk is full")
 
-    monkeypatch.setattr("agentkit_storage.index.write_whole", full)
+    monkeypatch.setattr("agentkit_storage.index_file.write_whole", full)
     with Store.open(folder) as store:
         assert kind_in(store) is Kind.SQ8
         np.testing.assert_allclose(
@@ -354,9 +371,8 @@ def test_the_same_rows_train_the_same_index(folder: Path) -> None:
         fill(store, A, B, C)
     dumps = []
     for name in ("one", "two"):
-        index = SpaceIndex(folder / name, "store", "text", rules)
         with Store.open(folder) as store, store._db.read() as conn:
-            index.rebuild(conn)
+            SpaceIndex(folder / name, "store", "text", store._db.read, rules).rebuild(conn)
         dumps.append((folder / name).read_bytes())
     assert dumps[0] == dumps[1]
     assert b'"kind": "ivf-sq8"' in dumps[0]
@@ -368,6 +384,6 @@ def test_an_index_trained_on_few_is_trained_again_on_many(folder: Path, store: S
         made_for = []
         for video_id, chunks in ((A, 9), (B, 26), (C, 2)):
             fill(other, video_id, chunks=chunks)
-            scores(store, query_of(7), 1)
-            made_for.append(store._index("text")._index.made_for)  # type: ignore[union-attr]
+            kind_in(store)
+            made_for.append(index_in(store).made_for)
     assert made_for == [36, 36, 148]
