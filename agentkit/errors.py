@@ -64,6 +64,10 @@ class OtherEncoderError(VideoError):
     """The video's stored tokens are not for the model that is asked."""
 
 
+class RemadeError(VideoError):
+    """Another process made the video anew with other settings while it was asked."""
+
+
 class TimeRangeError(VideoError, ValueError):
     """A time or range outside the video."""
 

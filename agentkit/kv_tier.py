@@ -12,9 +12,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from agentkit.errors import RemadeError
 from agentkit.types import StoredVideo
 from agentkit_storage import GroupRecord, Store
-from agentkit_storage.errors import StoreError
+from agentkit_storage.errors import DamagedChunkError, StoreError
 from agentkit_storage.types import Chunk
 from videoxl2_model.config import PrefillConfig
 from videoxl2_model.kv_cache import VideoKV
@@ -70,17 +71,29 @@ class KVTier:
         system = self.system_prompt(video)
         tokens = self.store.fingerprint(video.video_id)
         made = f"{self.making}|{self.dtype}|{self.config}|{system}|{tokens}"
-        return StoredKV(self, video.video_id, system, sha256(made.encode()).hexdigest())
+        return StoredKV(self, video.video_id, system, tokens, sha256(made.encode()).hexdigest())
 
 
 @dataclass(frozen=True, slots=True)
 class StoredKV:
-    """The KV of one video of one making."""
+    """The KV of one video of one making; `tokens_making` is that of the tokens it is made from."""
 
     tier: KVTier
     video_id: str
     system: str
+    tokens_making: str | None
     fingerprint: str
+
+    def require_same_tokens(self) -> None:
+        """Make sure that the video is still the one that this KV was named for.
+
+        Raises:
+            RemadeError: it was made anew since, so chunks and KV would be of two makings.
+        """
+        if self.tier.store.fingerprint(self.video_id) != self.tokens_making:
+            raise RemadeError(
+                f"video {self.video_id[:12]}: made anew or removed while it was asked; ask again"
+            )
 
     def missing(self) -> int:
         """Return how many chunks have stored tokens and no stored KV."""
@@ -95,10 +108,16 @@ class StoredKV:
         return count if SYSTEM_PART in have else 0
 
     def complete(self) -> int:
-        """Prefill what is missing, one process at a time; return how many chunks that were."""
+        """Prefill what is missing, one process at a time; return how many chunks that were.
+
+        Raises:
+            RemadeError: another process made the video anew with other settings meanwhile.
+            DamagedChunkError: the tokens are damaged.
+        """
         if not self.missing():
             return 0
         with self.tier.store.ingest_lock(self.video_id):
+            self.require_same_tokens()
             return self.fill()
 
     def fill(self) -> int:
@@ -177,7 +196,7 @@ class VideoPrefill:
             stored.tier.last.forget()
         self._saved = stored.leading()
         self._chunks = self._store.chunks(stored.video_id)
-        kv = stored.read_chunks(self._chunks[: self._saved], None) if self._saved else None
+        kv = self._stored_so_far()
         self._prefill = Prefill(
             self._model.decoder,
             self._model.system_ids(stored.system),
@@ -197,6 +216,18 @@ class VideoPrefill:
         self._prefill.flush()
         self._save_whole()
         self._trim()
+
+    def _stored_so_far(self) -> VideoKV | None:
+        """Return the KV to go on from; none where there is none, or where it is damaged."""
+        if not self._saved:
+            return None
+        try:
+            return self._stored.read_chunks(self._chunks[: self._saved], None)
+        except DamagedChunkError as error:
+            logger.warning("%s; the KV is made anew from its tokens", error)
+            self._store.drop_kv(self._stored.video_id, self._stored.fingerprint)
+            self._saved = 0
+            return None
 
     def _trim(self) -> None:
         try:

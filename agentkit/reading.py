@@ -24,7 +24,10 @@ T = TypeVar("T")
 
 
 class Reading:
-    """The KV of one video, for one question. `tier` says what it was read from."""
+    """The KV of one video, as it is when this is made, for one question.
+
+    `tier` says what it is read from: at first the one given.
+    """
 
     def __init__(
         self,
@@ -34,9 +37,10 @@ class Reading:
         ask: AskSettings,
         chunk_groups: int,
         clock: StageClock,
+        tier: str = "kv",
     ) -> None:
-        self.tier = "kv"
-        self._kv, self._video = kv, video
+        self.tier = tier
+        self._kv, self._stored = kv, kv.of(video)
         self._rules, self._ask = rules, ask
         self._chunk_groups = chunk_groups
         self._clock = clock
@@ -69,6 +73,7 @@ class Reading:
         kv = self._whole
         if kv is None:
             kv = self._read(whole if kind == "left_out" else None)
+        self._stored.require_same_tokens()
         with self._clock.stage("assemble"):
             cache = kv.assemble(
                 whole,
@@ -101,15 +106,20 @@ class Reading:
 
     def _from_store(self, read: Callable[[StoredKV], T]) -> T:
         """Return what `read` gives of the video's KV, made first where it is missing or damaged."""
-        kv = self._kv.of(self._video)
+        stored = self._completed()
         try:
-            return read(self._completed(kv))
+            return read(stored)
         except DamagedChunkError as error:
             logger.warning("%s; the KV is made anew from its tokens", error)
-            self._kv.store.drop_kv(self._video.video_id, kv.fingerprint)
-            return read(self._completed(kv))
+            self._kv.store.drop_kv(stored.video_id, stored.fingerprint)
+            return read(self._completed())
 
-    def _completed(self, kv: StoredKV) -> StoredKV:
-        if kv.complete():
+    def _completed(self) -> StoredKV:
+        """Return the KV, whole.
+
+        Raises:
+            DamagedChunkError: the tokens that it has to be made from are damaged.
+        """
+        if self._stored.complete() and self.tier == "kv":
             self.tier = "tokens"
-        return kv
+        return self._stored

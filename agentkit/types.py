@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
-from agentkit_storage.types import Chunk, ChunkHit, Note, StoredVideo, Tier
+from agentkit_storage.types import Chunk, ChunkHit, Filter, Note, StoredVideo, Tier
 
 __all__ = [
     "Answer",
@@ -21,6 +21,7 @@ __all__ = [
     "Encoder",
     "Evaluator",
     "Evidence",
+    "Filter",
     "Finding",
     "FrameBatch",
     "GroupTokens",
@@ -40,6 +41,9 @@ __all__ = [
     "Turns",
     "VideoInfo",
     "VideoModel",
+    "VideoName",
+    "Where",
+    "Which",
 ]
 
 SamplingMode = Literal["fps", "reference", "keyframes", "uniform"]
@@ -190,6 +194,22 @@ class IngestEvent:
     message: str = ""
 
 
+class Which(TypedDict, total=False):
+    """Which videos of the store are meant; what is left open does not matter."""
+
+    collection: str | None
+    domain: str | None
+    tags: Sequence[str]  # a video must have all of them
+
+
+class Where(Which, total=False):
+    """Which videos, and what must be touched of each: from `start_s` on, up to `end_s`."""
+
+    start_s: float | None
+    end_s: float | None
+
+
+VideoName = str | Path | StoredVideo
 OnEvent = Callable[[IngestEvent], None]
 OnText = Callable[[str], None]  # gets an answer's pieces as they come
 Turns = Sequence[tuple[str, str]]  # earlier questions and answers of a conversation
@@ -238,6 +258,10 @@ class Encoder(Protocol):
     @property
     def fingerprint(self) -> str:
         """What the tokens depend on besides frames and notes."""
+
+    @property
+    def picture_px(self) -> int:
+        """The side of the squares it brings pictures to, which is all it needs; 0: needs none."""
 
     def encode(
         self, batches: Sequence[FrameBatch], notes: Sequence[Sequence[Note]]
