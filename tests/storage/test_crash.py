@@ -1,4 +1,7 @@
-"""Killed or out of room at every point: nothing half-visible, nothing acknowledged lost."""
+"""Killed or out of room: nothing half-visible, nothing acknowledged lost.
+
+The most telling points; `test_kill_matrix.py` has all of them.
+"""
 
 import os
 import shutil
@@ -74,10 +77,8 @@ def assert_index_equals_rebuild(store: Store) -> None:
 
 
 POINTS = [
-    "migrate.rows:1", "migrate.commit:1", "setting.rows:1", "video.rows:1", "video.commit:1",
-    "sound.rows:1", "sound.commit:1", "blob.tmp:2", "blob.fsync:2", "blob.rename:2",
-    "blob.folder:2", "chunk.rows:1", "chunk.rows:2", "chunk.commit:2", "kv.rows:2", "kv.commit:1",
-    "video.rows:2", "index.tmp:1", "index.fsync:2", "index.rename:1", "index.folder:2",
+    "migrate.commit:1", "sound.commit:1", "blob.rename:2", "blob.folder:2", "chunk.rows:2",
+    "chunk.commit:2", "kv.rows:2", "video.rows:2", "index.rename:1",
 ]  # fmt: skip
 
 
@@ -98,7 +99,7 @@ def test_a_kill_leaves_whole_chunks_and_the_next_run_goes_on(
         assert not list(folder.glob("**/*.tmp"))
 
 
-@pytest.mark.parametrize("fault", ["chunk.rows:2", "blob.rename:3"])
+@pytest.mark.parametrize("fault", ["chunk.rows:2"])
 def test_a_kill_leaves_other_videos_as_they_were(
     folder: Path, fault: str, whole: dict[str, str], start_worker: StartWorker
 ) -> None:
@@ -111,7 +112,7 @@ def test_a_kill_leaves_other_videos_as_they_were(
         assert_only_whole_chunks(store, B, ["ready"])
 
 
-@pytest.mark.parametrize("fault", ["remove.rows:1", "remove.commit:1", "gc.rows:1", "gc.commit:1"])
+@pytest.mark.parametrize("fault", ["remove.rows:1", "remove.commit:1", "gc.rows:1"])
 def test_a_kill_while_removing_removes_all_or_nothing(
     folder: Path, fault: str, whole: dict[str, str], start_worker: StartWorker
 ) -> None:
@@ -134,17 +135,7 @@ def test_a_kill_while_removing_removes_all_or_nothing(
         assert store.verify() == []
 
 
-@pytest.mark.parametrize(
-    "fault",
-    [
-        "trim.rows:1",
-        "trim.rows:2",
-        "trim.commit:1",
-        "free.rows:1",
-        "free.commit:1",
-        "free.commit:2",
-    ],
-)
+@pytest.mark.parametrize("fault", ["trim.rows:1", "free.rows:1", "free.commit:2"])
 def test_a_kill_while_trimming_drops_whole_caches_only(
     folder: Path, fault: str, whole: dict[str, str], start_worker: StartWorker
 ) -> None:
@@ -169,7 +160,7 @@ def test_a_kill_while_trimming_drops_whole_caches_only(
         assert store.verify() == []
 
 
-@pytest.mark.parametrize("fault", ["use.rows:1", "use.commit:1"])
+@pytest.mark.parametrize("fault", ["use.commit:1"])
 def test_a_kill_while_noting_a_use_changes_nothing_else(
     folder: Path, fault: str, whole: dict[str, str], start_worker: StartWorker
 ) -> None:
