@@ -37,6 +37,7 @@ class NotesEncoder:
     budget_tokens: int
     fingerprint: str
     name: str = "notes"
+    picture_px: int = 0  # it reads notes alone
 
     def encode(
         self, batches: Sequence[FrameBatch], notes: Sequence[Sequence[Note]]
@@ -73,6 +74,10 @@ class NotesEncoder:
 class Pictures(Protocol):
     """What the encoder of pictures needs of the video model."""
 
+    @property
+    def image_size(self) -> int:
+        """The side of the squares that pictures are brought to, in pixels."""
+
     def encode_rows(self, images: NDArray[np.uint8]) -> "Tensor":
         """Frames [T, H, W, 3] RGB -> one run of rows for every 4 of them, [G, 144, D]."""
 
@@ -84,6 +89,10 @@ class VideoXL2Encoder:
     model: Pictures
     fingerprint: str
     name: str = "videoxl2"
+
+    @property
+    def picture_px(self) -> int:
+        return self.model.image_size
 
     def encode(
         self, batches: Sequence[FrameBatch], notes: Sequence[Sequence[Note]]

@@ -112,6 +112,10 @@ class Domain:
         callers = self._manager.get_hookcallers(self._manager.get_plugin(plugin_name)) or []
         return tuple(sorted(caller.name for caller in callers))
 
+    def answers(self, hook: str) -> bool:
+        """Say whether any plugin of this domain answers a hook."""
+        return any(hook in self.hooks_of(name) for name in self._names)
+
     def plan_sampling(self, video: VideoInfo) -> SamplingPlan | None:
         """Return the domain's plan; None leaves it to the settings."""
         return self._first("plan_sampling", SamplingPlan, video=video)

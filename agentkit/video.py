@@ -100,13 +100,15 @@ def sample(
     plan: SamplingPlan,
     *,
     start_group: int = 0,
+    stop_group: int | None = None,
     limits: VideoLimits = DEFAULT_LIMITS,
     on_warning: OnWarning = logger.warning,
 ) -> Iterator[FrameBatch]:
-    """Return the groups of a plan from `start_group` on; one group of pictures is held at a time.
+    """Return the groups of a plan from `start_group` to before `stop_group`, by default to the end.
 
-    The last group may be short. What could not be read is told to `on_warning`, a line each, after
-    the last group: damaged frames (the picture before them stands in) and a missing end.
+    One group of pictures is held at a time; the last may be short. What could not be read is told
+    to `on_warning`, a line each, after the last group: damaged frames (the picture before them
+    stands in) and a missing end.
 
     Raises:
         UsageError, VideoLimitError, StaleVideoError: see `plan_times`; at once.
@@ -116,20 +118,22 @@ def sample(
     timeline = _timeline_of(path, limits)
     ranks = wanted_ranks(timeline, plan, path, limits)
     source = PictureSource(path, timeline, limits, Damage())
-    return _batches(info, source, ranks, plan.frames_per_group, start_group, on_warning)
+    size = plan.frames_per_group
+    stop = None if stop_group is None else stop_group * size
+    wanted = slice(start_group * size, stop)
+    return _batches(info, source, ranks, wanted, size, on_warning)
 
 
 def _batches(
     info: VideoInfo,
     source: PictureSource,
     ranks: NDArray[np.int64],
+    wanted: slice,
     size: int,
-    start_group: int,
     on_warning: OnWarning,
 ) -> Iterator[FrameBatch]:
     times_s, last_s = source.timeline.times_s[ranks], 0.0
-    first = start_group * size
-    numbered = enumerate(source.pictures(ranks[first:], info.size_px), first)
+    numbered = enumerate(source.pictures(ranks[wanted], info.size_px), wanted.start)
     for group, members in groupby(numbered, lambda item: item[0] // size):
         images = np.stack([image for _, (_, image) in members])  # [T, H, W, 3] RGB
         at = group * size

@@ -116,6 +116,11 @@ class VideoXL2:
     def dtype(self) -> torch.dtype:
         return self._encoder.dtype
 
+    @property
+    def image_size(self) -> int:
+        """The side of the squares that pictures are resized to, in pixels."""
+        return self.tower.config.image_size
+
     # Frames to rows
 
     def encode(self, images: Pictures, times_s: Sequence[float]) -> list[TokenGroup]:

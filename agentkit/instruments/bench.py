@@ -131,6 +131,15 @@ class Instruments:
         parts = [(one.name, _version(one)) for one in self._loaded]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
+    @property
+    def failed(self) -> dict[str, str]:
+        """What failed in this video, each with its reason."""
+        return dict(self._failed)
+
+    def leave_out(self, failed: Mapping[str, str]) -> None:
+        """Leave out, until the next `start`, what failed in another process."""
+        self._failed.update(failed)
+
     def start(self, video: VideoInfo) -> None:
         """Forget the video before: its pictures, its failures, its seconds."""
         self._failed.clear()

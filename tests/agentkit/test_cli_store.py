@@ -53,7 +53,7 @@ def test_an_imported_bundle_answers_without_the_video_file(
     calls: list[str] = []
     for name in (
         "agentkit.pipeline.probe",
-        "agentkit.pipeline.sample",
+        "agentkit.observing.sample",
         "agentkit.video.open_container",
         "agentkit.encoders.NotesEncoder.encode",
         "agentkit.encoders.VideoXL2Encoder.encode",

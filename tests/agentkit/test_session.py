@@ -80,7 +80,7 @@ def test_second_question_decodes_and_encodes_nothing(
     calls: list[str] = []
     for module, name in (
         ("agentkit.pipeline", "probe"),
-        ("agentkit.pipeline", "sample"),
+        ("agentkit.observing", "sample"),
         ("agentkit.video", "open_container"),
         ("agentkit.encoders.NotesEncoder", "encode"),
         ("videoxl2_model.prefill.Prefill", "add"),

@@ -86,7 +86,7 @@ def test_a_second_question_decodes_and_encodes_nothing(
     calls: list[str] = []
     for name in (
         "agentkit.pipeline.probe",
-        "agentkit.pipeline.sample",
+        "agentkit.observing.sample",
         "agentkit.encoders.NotesEncoder.encode",
         "agentkit.encoders.VideoXL2Encoder.encode",
         "videoxl2_model.videoxl2.VideoXL2.encode_rows",
