@@ -16,6 +16,7 @@ from agentkit_storage.testing import GROUPS, draw_chunk, draw_vector, draw_video
 CHUNK_S, GROUP_S = 16.0, 4.0
 TOKENS, WIDTH = 144, 3584  # of a group of Video-XL-2, in its 7B's embedding space
 VECTOR_SIZE = 384
+VOCABULARY = 2000
 OUTLIERS = 0.01  # the share of channels that are far larger than the others
 FINGERPRINT = "benchmark"
 
@@ -46,10 +47,18 @@ def picture_chunk(video: str, index: int, random: np.random.Generator) -> ChunkR
 
 
 def note_chunk(video: str, index: int, random: np.random.Generator) -> ChunkRecord:
-    """Return a chunk with ids, as the notes encoder gives it, its vectors of a real size."""
+    """Return a chunk with ids, as the notes encoder gives it, with as many words and numbers."""
     drawn = draw_chunk(video, index)
-    segments = tuple(replace(s, vector=draw_vector(VECTOR_SIZE, random)) for s in drawn.segments)
+    segments = tuple(
+        replace(each, text=words(6, random), vector=draw_vector(VECTOR_SIZE, random))
+        for each in drawn.segments
+    )
     return replace(drawn, segments=segments, visual=draw_vector(VECTOR_SIZE, random))
+
+
+def words(count: int, random: np.random.Generator) -> str:
+    """Return so many words of a language that has 2,000 of them."""
+    return " ".join(f"word{number}" for number in random.integers(0, VOCABULARY, count))
 
 
 def cache(random: np.random.Generator, tokens: int = 100) -> dict[str, Array]:
