@@ -21,7 +21,7 @@ import sqlalchemy as sa
 from common import Ratio, release_memory, show, timed, write_results
 from numpy.typing import NDArray
 
-from agentkit_storage import Store, segments, videos
+from agentkit_storage import Filter, Store, segments, videos
 from agentkit_storage.index import SpaceIndex
 from agentkit_storage.schema import ChunkRow
 from agentkit_storage.sealed import seal
@@ -95,25 +95,26 @@ def measure(store: Store, folder: Path, kind: Kind, queries: Floats) -> dict[str
     """Return one kind's seconds a search, hits, bytes, and seconds to be made and to open."""
     path = folder / "index" / f"{SPACE}.faiss"
     path.unlink(missing_ok=True)
-    index = SpaceIndex(path, store._store_id, SPACE, KINDS[kind])
+    index = SpaceIndex(path, store._store_id, SPACE, store._db.read, KINDS[kind])
     with store._db.read() as conn:
         with timed() as making:
             index.rebuild(conn)
             index.save(conn)
-        index.search(conn, queries[0], K, None)
+        index.search(conn, queries[0], K, Filter())
         with timed() as searching:
-            found = [index.search(conn, query, K, None) for query in queries]
-    assert index._index is not None
+            found = [index.search(conn, query, K, Filter()) for query in queries]
+    assert index._held is not None
+    made = index._held.index
     figures = {
-        "lists_read": index._index.probes if kind is Kind.IVF_SQ8 else None,
+        "lists_read": made.probes if kind is Kind.IVF_SQ8 else None,
         "search_s": searching.wall_s / len(queries),
         "snapshot_bytes": path.stat().st_size,
         "make_s": making.wall_s,
         "open_s": open_s(folder, queries[0])
-        if kind is IndexSettings().kind_for(len(index._index))
+        if kind is IndexSettings().kind_for(len(made))
         else None,
     }
-    del index
+    del index, made
     release_memory()
     print(f"{kind}: made in {making.wall_s:.1f} s", flush=True)
     return figures | {"found": found}
