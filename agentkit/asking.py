@@ -3,7 +3,7 @@
 Knows no frame: what the store keeps is all that a question needs.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -14,6 +14,7 @@ from agentkit.kv_tier import KVTier
 from agentkit.noted import Noted
 from agentkit.plugin_manager import Domain
 from agentkit.reading import Reading
+from agentkit.request import Request
 from agentkit.retrieval import Passage, Retrieval
 from agentkit.rules import Rules, in_words
 from agentkit.stages import StageClock
@@ -24,10 +25,8 @@ from agentkit.types import (
     Coverage,
     Evidence,
     Note,
-    OnText,
     Question,
     StoredVideo,
-    Turns,
 )
 from videoxl2_model.config import GenerationSettings
 
@@ -46,48 +45,46 @@ class Asking:
     engine: str
     chunk_groups: int
 
-    def ask(
-        self,
-        question: Question,
-        video: StoredVideo,
-        history: Turns,
-        on_text: OnText,
-        chunks: Collection[int] | None = None,
-    ) -> Answer:
-        """Return the answer with what carries it; `on_text` gets its pieces as they come.
+    def ask(self, question: Question, video: StoredVideo, request: Request) -> Answer:
+        """Return the answer with what carries it.
 
-        `chunks` stay whole; by default the settings say how they are chosen.
+        Raises:
+            DamagedChunkError: the video's tokens had to be read, and are damaged.
+            RemadeError: another process made the video anew with other settings meanwhile.
         """
-        return _Asked(self, question, video, history, on_text, chunks).answer()
+        return _Asked(self, question, video, request).answer()
 
 
 class _Asked:
     """One question on its way to an answer."""
 
     def __init__(
-        self,
-        asking: Asking,
-        question: Question,
-        video: StoredVideo,
-        history: Turns,
-        on_text: OnText,
-        said: Collection[int] | None,
+        self, asking: Asking, question: Question, video: StoredVideo, request: Request
     ) -> None:
         self._asking = asking
         self._settings, self._rules = asking.settings, asking.rules
         self._question = question
         self._video = video
-        self._history = history
-        self._on_text = on_text
-        self._said = said
+        self._history = request.history
+        self._on_text = request.on_text
+        self._said = request.chunks
+        self._span_s = request.span_s
         self._clock = StageClock()
+        if request.frames_s is not None:
+            self._clock.seconds["frames"] = request.frames_s
+        # Before anything else is read: what was made anew since then is noticed by it.
+        self._kv = self._reading_of(video, "kv" if request.frames_s is None else "frames")
         self._chunks = asking.kv.store.chunks(video.video_id)
-        self._noted = Noted(question.text, video, self._chunks, asking.retrieval, asking.settings.k)
-        self._kv = Reading(
-            asking.kv, video, asking.rules, asking.settings, asking.chunk_groups, self._clock
+        self._noted = Noted(
+            question.text, video, self._chunks, asking.retrieval, asking.settings.k, request.span_s
         )
         self._tokens = 0
         self._reading = ""  # how, in words, once it is known
+
+    def _reading_of(self, video: StoredVideo, tier: str) -> Reading:
+        asking = self._asking
+        rules, settings = self._rules, self._settings
+        return Reading(asking.kv, video, rules, settings, asking.chunk_groups, self._clock, tier)
 
     def answer(self) -> Answer:
         with self._clock.stage("search"):
@@ -160,7 +157,11 @@ class _Asked:
     def _looked_at(self) -> list[ChunkHit]:
         """All chunks, those first that the question's attention falls on."""
         scores = self._kv.scores(self._question.text)
-        return relevance.of_scores(self._chunks, scores, self._asking.chunk_groups)
+        hits = relevance.of_scores(self._chunks, scores, self._asking.chunk_groups)
+        if self._span_s is None:
+            return hits
+        inside = {hit.chunk for hit in relevance.of_times(self._chunks, [self._span_s])}
+        return [hit for hit in hits if hit.chunk in inside]
 
     def _with_ends(self, hits: Sequence[ChunkHit]) -> tuple[int, ...]:
         """Return the indices of the chunks that are read whole."""

@@ -2,14 +2,16 @@
 
 import math
 import re
+from collections.abc import Iterable
 
-from agentkit.errors import QuestionError, TimeRangeError
+from agentkit.errors import QuestionError, TimeRangeError, UsageError
 
-__all__ = ["check_question", "check_range", "parse_time"]
+__all__ = ["check_question", "check_range", "check_tags", "parse_time"]
 
 MAX_QUESTION = 8_000  # letters; about 2,000 tokens, far above any real question
 
 _CLOCK = re.compile(r"(?:(\d{1,6}):)?(\d{1,6}):(\d{1,2}(?:\.\d+)?)", re.ASCII)
+_TAG = re.compile(r"[^\s,\x00-\x1f\x7f](?:[^,\x00-\x1f\x7f]{0,62}[^\s,\x00-\x1f\x7f])?")
 _SECONDS = re.compile(r"\d+(?:\.\d*)?|\.\d+", re.ASCII)
 
 
@@ -52,6 +54,18 @@ def check_range(
     raise TimeRangeError(
         f"the range {start_s:g}-{end_s:g} s {problem}, which is {duration_s:.3f} s long"
     )
+
+
+def check_tags(tags: Iterable[str]) -> None:
+    """Make sure that the store will take these tags: before hours of work, not after.
+
+    Raises:
+        UsageError: empty, longer than 64 letters, or with a comma, a control character or space
+            around it.
+    """
+    for tag in tags:
+        if not _TAG.fullmatch(tag):
+            raise UsageError(f"{tag!r} is no tag; use up to 64 characters, and no comma")
 
 
 def parse_time(text: str | float) -> float:

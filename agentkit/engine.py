@@ -122,12 +122,14 @@ class Engine:
     def can_read(self, making: str) -> bool:
         """Say whether tokens of this making (the store's fingerprint) are for this model.
 
-        Lines of notes are text for any language model; rows are for the model that made them.
+        Lines of notes are text for any language model of the tokenizer that made their ids; rows
+        are for the model that made them.
         """
         parts = making.split("|")
         if self._sees:
             return self.encoder_fingerprint in parts
-        return any(part.startswith(f"{self.choice.name}/") for part in parts)
+        kind, _, tokenizer, _ = self.encoder_fingerprint.split("/")
+        return any(part.split("/")[::2] == [kind, tokenizer] for part in parts)
 
     @cached_property
     def embedder(self) -> MiniLM:

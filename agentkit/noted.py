@@ -10,14 +10,17 @@ from agentkit import cues, relevance
 from agentkit.note_line import named
 from agentkit.retrieval import Passage, Retrieval
 from agentkit.terms import content_terms
-from agentkit.types import Chunk, StoredVideo
+from agentkit.types import Chunk, Filter, StoredVideo
 
 EVIDENCE_PASSAGES = 4  # lines beside a question, at most
 BESIDE = 2  # of them, what else was noted in the chunk of the best one
 
 
 class Noted:
-    """The notes of one video, for one question; of whole chunks, those of `k` at most."""
+    """The notes of one video, for one question; of whole chunks, those of `k` at most.
+
+    Of `span_s`, (start, end), where one is given: notes elsewhere are not looked at.
+    """
 
     def __init__(
         self,
@@ -26,12 +29,14 @@ class Noted:
         chunks: Sequence[Chunk],
         retrieval: Retrieval,
         k: int,
+        span_s: tuple[float, float] | None = None,
     ) -> None:
         self._question = question
         self._video = video
         self._chunks = chunks
         self._retrieval = retrieval
         self._k = k
+        self._span_s = span_s
 
     def passages(self) -> list[Passage]:
         """Return what is near the question, from the times that it names where it names any.
@@ -50,11 +55,15 @@ class Noted:
 
     def near(self, text: str) -> list[Passage]:
         """Return what is near any text, best first."""
-        return self._retrieval.passages(text, [self._video.video_id])
+        start_s, end_s = self._span_s or (None, None)
+        where = Filter((self._video.video_id,), start_s=start_s, end_s=end_s)
+        return self._retrieval.passages(text, where)
 
     @cached_property
     def spans_s(self) -> list[tuple[float, float]]:
-        """The times in the video that the question names, (start, end)."""
+        """The times in the video that the question is about, (start, end): given, or named."""
+        if self._span_s is not None:
+            return [self._span_s]
         return cues.spans_s(self._question, self._video.duration_s)
 
     @property

@@ -3,18 +3,21 @@
 Knows the store and the embedder; knows no language model and no frame.
 """
 
+import contextlib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from agentkit import cues
 from agentkit.terms import content_terms, words
-from agentkit.types import ChunkHit, Embedder
-from agentkit_storage import Filter, Hit, Store
+from agentkit.types import Chunk, ChunkHit, Embedder, Filter
+from agentkit_storage import Hit, Store
+from agentkit_storage.errors import UnknownVideoError
 
 # Reciprocal rank fusion's usual constant (Cormack, Clarke and Buettcher, SIGIR 2009).
 RRF_CONSTANT = 60
 TEXT_SPACE = "text"
+EVERYWHERE = Filter()
 SEEN = ("objects", "colours")  # kinds of passages that name things
 
 PassageKey = tuple[str, int, float, float, str, str]
@@ -111,13 +114,12 @@ class Retrieval:
         self._config = config
         store.use_space(TEXT_SPACE, embedder.fingerprint, embedder.size)
 
-    def passages(self, text: str, video_ids: Sequence[str] = ()) -> list[Passage]:
+    def passages(self, text: str, where: Filter = EVERYWHERE) -> list[Passage]:
         """Return the passages near enough to `text`, best first; none where nothing is."""
         asked = Asked.of(text)
         vector = self._embedder.embed([text])[0]
-        wanted = Filter(tuple(video_ids) or None)
-        near = self._store.search_vectors(TEXT_SPACE, vector, self._config.pool, wanted)
-        exact = self._store.search_words(asked.query, self._config.pool, wanted)
+        near = self._store.search_vectors(TEXT_SPACE, vector, self._config.pool, where)
+        exact = self._store.search_words(asked.query, self._config.pool, where)
         cosine = {_key(hit): hit.score for hit in near}
         scores = _fuse([_key(hit) for hit in near], [_key(hit) for hit in exact])
         found = {_key(hit): hit for hit in [*near, *exact] if not asked.rules_out(hit)}
@@ -128,31 +130,42 @@ class Retrieval:
         kept = [passage for passage in passages if self._is_evidence(passage, asked)]
         return sorted(kept, key=lambda p: (-p.score, p.video_id, p.start_s))
 
-    def search(self, text: str, video_ids: Sequence[str] = (), k: int = 10) -> list[ChunkHit]:
+    def search(self, text: str, where: Filter = EVERYWHERE, k: int = 10) -> list[ChunkHit]:
         """Return up to `k` chunks with the passage that brought each, best first."""
-        return self.hits(self.passages(text, video_ids))[:k]
+        return self.hits(self.passages(text, where))[:k]
 
     def hits(self, passages: Sequence[Passage]) -> list[ChunkHit]:
         """Return each chunk once, with its best passage, in the order of `passages`."""
         best: dict[tuple[str, int], Passage] = {}
         for passage in passages:
             best.setdefault((passage.video_id, passage.chunk_index), passage)
-        chunks = {video: self._store.chunks(video) for video, _ in best}
+        chunks = self._chunks({video for video, _ in best})
         return [
             ChunkHit(
-                chunks[passage.video_id][passage.chunk_index],
+                chunk,
                 round(passage.score, 4),
                 f"{passage.kind}: {passage.text}",
                 (passage.start_s, passage.end_s),
             )
-            for passage in best.values()
+            for key, passage in best.items()
+            if (chunk := chunks.get(key)) is not None
         ]
+
+    def _chunks(self, video_ids: Iterable[str]) -> dict[tuple[str, int], Chunk]:
+        """Return the chunks of videos; none of one that was removed since it was found."""
+        chunks: dict[tuple[str, int], Chunk] = {}
+        for video_id in video_ids:
+            with contextlib.suppress(UnknownVideoError):
+                chunks |= {(video_id, each.index): each for each in self._store.chunks(video_id)}
+        return chunks
 
     def of_chunk(self, video_id: str, index: int) -> list[Passage]:
         """Return all passages of one chunk, for a question about the whole video."""
         return [Passage(*_key(hit)) for hit in self._store.segments(video_id, index)]
 
-    def similar(self, video_id: str, at_s: float, space: str, k: int) -> list[ChunkHit]:
+    def similar(
+        self, video_id: str, at_s: float, space: str, k: int, where: Filter = EVERYWHERE
+    ) -> list[ChunkHit]:
         """Return the chunks whose pooled vector is nearest to that of the chunk at a time."""
         chunks = self._store.chunks(video_id)
         if not chunks:
@@ -161,16 +174,18 @@ class Retrieval:
         vector = self._store.chunk_vector(video_id, here.index, space)
         if vector is None:
             return []
-        found = self._store.search_vectors(space, vector, k + 1)
+        found = self._store.search_vectors(space, vector, k + 1, where)
         others = [h for h in found if (h.video_id, h.chunk_index) != (video_id, here.index)]
+        known = self._chunks({hit.video_id for hit in others})
         return [
             ChunkHit(
-                self._store.chunks(hit.video_id)[hit.chunk_index],
+                chunk,
                 round(hit.score, 4),
                 "like the chunk asked about",
                 (hit.start_s, hit.end_s),
             )
             for hit in others[:k]
+            if (chunk := known.get((hit.video_id, hit.chunk_index))) is not None
         ]
 
     def _is_evidence(self, passage: Passage, asked: Asked) -> bool:

@@ -5,24 +5,29 @@ with Session.open() as session:
     print(session.ask("When was the first goal?", video).text)
 """
 
+import logging
 import math
 from collections.abc import Collection, Sequence
-from functools import cached_property
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
-from agentkit.checks import check_question, check_range
+from agentkit.checks import check_question, check_range, check_tags
+from agentkit.choosing import Names, as_filter, choose, named, span_of
 from agentkit.config import Settings
-from agentkit.engine import CHUNK_GROUPS, Engine
-from agentkit.errors import OtherEncoderError, StaleVideoError, UnknownNameError, UsageError
+from agentkit.errors import RemadeError, StaleVideoError, UsageError
+from agentkit.parts import Parts
 from agentkit.plugin_manager import Domain
+from agentkit.request import Request
+from agentkit.stages import StageClock
 from agentkit.types import (
     Answer,
     ChunkHit,
+    Filter,
     Note,
     OnEvent,
     OnText,
@@ -31,28 +36,20 @@ from agentkit.types import (
     StoredVideo,
     Tier,
     Turns,
+    VideoName,
+    Where,
+    Which,
 )
 from agentkit.video import content_id, frames_at, probe
+from agentkit_storage.errors import DamagedChunkError, UnknownVideoError
 
-if TYPE_CHECKING:  # these load torch, FAISS or ONNX Runtime: only when they are used
-    from agentkit.asking import Asking
-    from agentkit.kv_tier import KVTier
-    from agentkit.pipeline import Pipeline
-    from agentkit.retrieval import Retrieval
-    from agentkit_storage import Store
+logger = logging.getLogger(__name__)
 
 MAX_TURNS = 4  # of a conversation that a question is read in the light of
-VideoName = str | Path | StoredVideo
 
 
-class Session:
+class Session(Parts):
     """One store, one set of models, one domain. Not for several threads at once."""
-
-    def __init__(self, settings: Settings, domain: Domain, store: "Store") -> None:
-        self._settings = settings
-        self._domain = domain
-        self._store = store
-        self._engine = Engine(settings, domain)
 
     @classmethod
     def open(cls, settings: Settings | None = None, domain: str | None = None) -> Self:
@@ -70,7 +67,8 @@ class Session:
         return cls(settings, voice, store)
 
     def close(self) -> None:
-        """Release the store."""
+        """Release the store, and end the workers of an ingest."""
+        self._end_workers()
         self._store.close()
 
     def __enter__(self) -> Self:
@@ -89,72 +87,103 @@ class Session:
         path: str | Path,
         plan: SamplingPlan | None = None,
         on_event: OnEvent | None = None,
+        *,
+        tags: Collection[str] = (),
+        anew: bool = False,
     ) -> StoredVideo:
         """Bring a video into the store; nothing to do if this content is there already.
 
+        `tags` are put on it, beside those that it has; `anew` makes it again whatever is there.
+
         Raises:
             VideoError: the file cannot be read as video.
+            UsageError: what is given is no tag.
         """
-        return self._pipeline.ingest(Path(path), plan, on_event)
+        check_tags(tags)
+        why = "to be made anew" if anew else None
+        video = self._pipeline.ingest(Path(path), plan, on_event, lambda: why)
+        return self.tag(video, tags) if tags else video
 
     def ask(
         self,
         text: str,
-        videos: VideoName | Sequence[VideoName] | None = None,
+        videos: Names = None,
         *,
         on_text: OnText | None = None,
         history: Turns = (),
         chunks: Collection[int] | None = None,
-        collection: str | None = None,
+        on_event: OnEvent | None = None,
+        **where: Unpack[Where],
     ) -> Answer:
         """Answer from one stored video; of several, from the one with the best evidence.
 
-        `collection` names the only one that is looked in.
+        `where` says which videos may be asked (`collection`, `domain`, `tags`), and where in them
+        evidence may come from (`start_s`, `end_s`).
 
         `on_text` gets the answer's pieces as they come; `history` are earlier questions and
         answers of this conversation; `chunks` are those of the video to read whole, by default
-        those that the settings choose.
+        those that the settings choose. Tokens that are missing, damaged or for other weights are
+        made again from the video's file, if it is still where it was; `on_event` is told.
 
         Raises:
             QuestionError: the question is empty, too long or holds control characters.
             OtherEncoderError: the video was ingested with an encoder that is not this one.
+            DamagedChunkError: its tokens are damaged, and its file is gone.
             UnknownChunkError: the video has no such chunk.
+            UnknownNameError, UsageError, TimeRangeError: `where` lets none of these videos through.
         """
         question = Question(check_question(text))
-        video = self._best(question.text, self._named(videos, collection))
-        self._check_encoder(video)
-        return self._asking.ask(
-            question, video, history[-MAX_TURNS:], on_text or (lambda piece: None), chunks
-        )
+        found, held_to = choose(self._store, videos, as_filter(where))
+        video = self._best(question.text, found, held_to)
+        turns, say = history[-MAX_TURNS:], on_text or (lambda piece: None)
+        request = Request(turns, say, chunks, span_of(held_to))
+        try:
+            return self._ask(question, video, request, on_event)
+        except (RemadeError, UnknownVideoError) as error:
+            logger.info("%s: asked again: %s", video.video_id[:12], error)
+        with self._store.ingest_lock(video.video_id):  # until whoever makes it anew is done
+            video = self._store.video(video.video_id)
+        return self._ask(question, video, request, on_event)
 
-    def ask_many(self, text: str, videos: Sequence[VideoName] = ()) -> list[Answer]:
+    def ask_many(
+        self, text: str, videos: Sequence[VideoName] = (), **where: Unpack[Where]
+    ) -> list[Answer]:
         """Answer from each video on its own, in the order given; all videos by default."""
-        return [self.ask(text, video) for video in self._named(videos or None)]
+        found, held_to = choose(self._store, videos or None, as_filter(where))
+        times: Where = {"start_s": held_to.start_s, "end_s": held_to.end_s}
+        return [self.ask(text, video, **times) for video in found]
 
     def search(
-        self,
-        text: str,
-        videos: Sequence[VideoName] = (),
-        k: int = 10,
-        collection: str | None = None,
+        self, text: str, videos: Names = (), k: int = 10, **where: Unpack[Where]
     ) -> list[ChunkHit]:
-        """Return the chunks that hold what `text` names, best first; none where nothing does."""
-        ids = [video.video_id for video in self._named(videos or None, collection)]
-        return self._retrieval.search(check_question(text), ids, k) if ids else []
+        """Return the chunks that hold what `text` names, best first; none where nothing does.
 
-    def similar(self, video: VideoName, at_s: float, k: int = 10) -> list[ChunkHit]:
-        """Return the chunks most like the one at a time, over all videos, itself left out."""
+        Raises:
+            UnknownNameError, UsageError, TimeRangeError: as `ask`.
+        """
+        found, held_to = choose(self._store, videos or None, as_filter(where))
+        return self._retrieval.search(check_question(text), held_to, k) if found else []
+
+    def similar(
+        self, video: VideoName, at_s: float, k: int = 10, **where: Unpack[Where]
+    ) -> list[ChunkHit]:
+        """Return the chunks most like the one at a time, over all videos, itself left out.
+
+        `where` says which chunks may be found; the one asked about need not be one of them.
+        """
         stored = self.video(video)
         check_range(stored.duration_s, at_s, at_s)
-        return self._retrieval.similar(stored.video_id, at_s, self._engine.visual_space, k)
+        found, held_to = choose(self._store, None, as_filter(where))
+        space = self._engine.visual_space
+        return self._retrieval.similar(stored.video_id, at_s, space, k, held_to) if found else []
 
-    def videos(self, collection: str | None = None) -> list[StoredVideo]:
-        """Return everything in the store, or in one of its collections."""
-        return self._named(None, collection)
+    def videos(self, **which: Unpack[Which]) -> list[StoredVideo]:
+        """Return everything in the store, or what is of a collection, of a domain, with tags."""
+        return choose(self._store, None, as_filter(which))[0]
 
     def video(self, name: VideoName) -> StoredVideo:
         """Return a stored video by id, unambiguous prefix of it, path or file name."""
-        return name if isinstance(name, StoredVideo) else self._store.video(str(name))
+        return named(self._store, name)
 
     def tiers(self, name: VideoName) -> list[Tier]:
         """Return what is kept of a video: bytes, number types and makings, tier by tier."""
@@ -163,6 +192,19 @@ class Session:
     def pin(self, name: VideoName, pinned: bool = True) -> None:
         """Let a video's KV stay whatever `tiers.kv_budget_gb` says, or no longer."""
         self._store.pin_kv(self.video(name).video_id, pinned)
+
+    def tag(
+        self, name: VideoName, add: Collection[str] = (), remove: Collection[str] = ()
+    ) -> StoredVideo:
+        """Put tags on a video and take others off; return it as it is then.
+
+        Raises:
+            UsageError: what is given is no tag.
+        """
+        check_tags(add)
+        video_id = self.video(name).video_id
+        self._store.tag_video(video_id, add, remove)
+        return self._store.video(video_id)
 
     def remove(self, name: VideoName) -> None:
         """Take a video out of every tier and out of search, and free its bytes."""
@@ -189,111 +231,31 @@ class Session:
             raise StaleVideoError(f"{path}: changed since it was ingested; ingest it again", path)
         return frames_at(probe(path, allowed_roots=self._settings.allowed_roots), times_s)
 
-    def _named(
-        self, videos: VideoName | Sequence[VideoName] | None, collection: str | None = None
-    ) -> list[StoredVideo]:
-        """Return the videos meant: those named, or all of the store or of one collection.
-
-        Raises:
-            UnknownNameError: there is no such collection.
-            UsageError: a video that was named is not in it.
-        """
-        known = [] if collection is None else self._store.collections()
-        if collection is not None and collection not in known:
-            raise UnknownNameError("collection", collection, known)
-        if videos is None:
-            from agentkit_storage import Filter
-
-            return self._store.videos(Filter(collection=collection))
-        names = [videos] if isinstance(videos, str | Path | StoredVideo) else videos
-        found = [self.video(name) for name in names]
-        for video in found:
-            if collection not in (None, video.collection):
-                raise UsageError(f"{video.path}: not in the collection {collection!r}")
-        return found
-
-    def _best(self, text: str, videos: Sequence[StoredVideo]) -> StoredVideo:
+    def _best(self, text: str, videos: Sequence[StoredVideo], where: Filter) -> StoredVideo:
         """Return the video whose passages are nearest to the question; the first where none is."""
+        if not videos and self._store.videos():
+            raise UsageError("no video is all that was asked for; see agentkit videos list")
         if not videos:
             raise UsageError("the store holds no video yet; agentkit ingest PATH")
         if len(videos) == 1:
             return videos[0]
+        passages = self._retrieval.passages(text, where)
         by_id = {video.video_id: video for video in videos}
-        passages = self._retrieval.passages(text, list(by_id))
-        return by_id[passages[0].video_id] if passages else videos[0]
+        near = (by_id[found.video_id] for found in passages if found.video_id in by_id)
+        return next(near, videos[0])
 
-    def _check_encoder(self, video: StoredVideo) -> None:
-        """Refuse a video whose tokens are not for this model."""
-        if video.chunks and "tokens" not in video.tiers:
-            raise OtherEncoderError(
-                f"{video.path}: its tokens stayed behind when it was exported; import a bundle"
-                " with tokens, or ingest the file",
-                video.path,
-            )
-        name = self._engine.choice.name
-        if not self._engine.can_read(self._store.fingerprint(video.video_id) or ""):
-            raise OtherEncoderError(
-                f"{video.path}: ingested with another encoder or other weights than {name};"
-                f" `agentkit ingest --encoder {name}` it again, or ask with the encoder that it"
-                " was ingested with",
-                video.path,
-            )
-
-    @cached_property
-    def _retrieval(self) -> "Retrieval":
-        from agentkit.retrieval import Retrieval, RetrievalConfig
-
-        config = RetrievalConfig(min_near=self._settings.ask.min_score)
-        return Retrieval(self._store, self._engine.embedder, config)
-
-    @cached_property
-    def _kv(self) -> "KVTier":
-        from agentkit.kv_tier import KVTier, LastWhole
-
-        engine = self._engine
-        return KVTier(
-            self._store,
-            engine.model,
-            engine.prefill_config,
-            engine.weights_fingerprint,
-            engine.kv_dtype,
-            self._domain.system_prompt,
-            LastWhole() if engine.rules.sees_pictures else None,
-        )
-
-    @cached_property
-    def _asking(self) -> "Asking":
-        from agentkit.asking import Asking
-
-        engine = self._engine
-        return Asking(
-            settings=self._settings.ask,
-            rules=engine.rules,
-            kv=self._kv,
-            retrieval=self._retrieval,
-            domain=self._domain,
-            generation=engine.generation,
-            encoder=engine.choice.name,
-            engine=engine.name,
-            chunk_groups=CHUNK_GROUPS,
-        )
-
-    @cached_property
-    def _pipeline(self) -> "Pipeline":
-        from agentkit.pipeline import Pipeline
-
-        engine = self._engine
-        return Pipeline(
-            store=self._store,
-            domain=self._domain,
-            instruments=engine.instruments,
-            encoder=engine.encoder,
-            embedder=engine.embedder,
-            kv=self._kv,
-            visual_space=engine.visual_space,
-            default_plan=engine.sampling_plan,
-            chunk_groups=CHUNK_GROUPS,
-            collection=self._settings.collection,
-            allowed_roots=self._settings.allowed_roots,
-            require_room=engine.require_room,
-        )
+    def _ask(
+        self, question: Question, video: StoredVideo, request: Request, on_event: OnEvent | None
+    ) -> Answer:
+        """Answer from the cheapest tier that is exact: KV, else tokens, else the file's frames."""
+        error: Exception | None = self._again.unreadable(video)
+        try:
+            if error is None:
+                return self._asking.ask(question, video, request)
+        except DamagedChunkError as damage:
+            if damage.video_id != video.video_id:
+                raise
+            error = damage
+        clock = StageClock()
+        again = self._again.make(video, error, on_event)
+        return self._asking.ask(question, again, replace(request, frames_s=clock.total_s))

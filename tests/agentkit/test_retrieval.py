@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from agentkit.retrieval import TEXT_SPACE, Retrieval, RetrievalConfig, visual_space
-from agentkit.types import Embedder, StoredVideo
+from agentkit.types import Embedder, Filter, StoredVideo
 from agentkit_storage import ChunkRecord, GroupRecord, Segment, Store
 from agentkit_storage.types import Chunk
 
@@ -48,7 +48,7 @@ def add_video(store: Store, video_id: str, embedder: Embedder) -> None:
 
 
 def found(retrieval: Retrieval, question: str) -> list[tuple[str, str]]:
-    passages = retrieval.passages(question, ["a" * 8])
+    passages = retrieval.passages(question, Filter(("a" * 8,)))
     return [(p.kind, p.text) for p in passages]
 
 
@@ -90,10 +90,24 @@ def test_hits_name_each_chunk_once_with_its_span(retrieval: Retrieval) -> None:
 
 
 def test_only_the_videos_named_are_searched(retrieval: Retrieval) -> None:
-    assert {h.chunk.video_id for h in retrieval.search("dogs", ["b" * 8])} == {"b" * 8}
+    assert {h.chunk.video_id for h in retrieval.search("dogs", Filter(("b" * 8,)))} == {"b" * 8}
 
 
 def test_like_chunks_are_those_of_like_vectors(retrieval: Retrieval) -> None:
     best = retrieval.similar("a" * 8, 20.0, SPACE, k=2)[0]
     assert (best.chunk.video_id, best.chunk.index, best.score) == ("b" * 8, 1, 1.0)
     assert retrieval.similar("a" * 8, 20.0, visual_space("notes", "others"), k=2) == []
+
+
+def test_a_filter_holds_for_what_is_like_and_for_times(retrieval: Retrieval) -> None:
+    elsewhere = Filter(video_ids=("b" * 8,), start_s=32.0)
+    best = retrieval.similar("a" * 8, 20.0, SPACE, k=5, where=elsewhere)
+    assert {(hit.chunk.video_id, hit.chunk.index) for hit in best} == {("b" * 8, 2), ("b" * 8, 3)}
+    early = retrieval.search("people and dogs", Filter(end_s=16.0))
+    assert {hit.chunk.index for hit in early} == {0}
+
+
+def test_what_was_removed_since_it_was_found_is_left_out(retrieval: Retrieval) -> None:
+    passages = retrieval.passages("dogs")
+    retrieval._store.remove_video("a" * 8)
+    assert {hit.chunk.video_id for hit in retrieval.hits(passages)} == {"b" * 8}

@@ -176,7 +176,7 @@ def test_only_the_collection_that_is_named_is_looked_in(
     other = open_session(collection="news")
     news = other.ingest(short_clip)
     assert (film.collection, news.collection) == ("films", "news")
-    assert session.videos("films") == [film]
+    assert session.videos(collection="films") == [film]
     assert len(session.videos()) == 2
     assert {hit.chunk.video_id for hit in session.search("cut", collection="films")} == {
         film.video_id

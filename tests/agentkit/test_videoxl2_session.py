@@ -1,6 +1,7 @@
 """Both encoders through the same session, store and citations; what differs is one setting."""
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from agentkit.rules import OF_ENCODER, Rules, rules_of
 from agentkit.testing import make_video
 from agentkit.types import Chunk, FrameBatch, SamplingPlan
 from agentkit.video import probe, sample
+from agentkit_storage import Store
 from videoxl2_model import memory
 from videoxl2_model.config import TOKENS_PER_GROUP
 from videoxl2_model.errors import CheckpointError, RoomError, UnknownChunkError
@@ -140,7 +142,10 @@ def test_one_setting_switches_and_the_other_encoders_data_go(
 def test_rows_are_for_the_weights_that_made_them(
     open_session: OpenSession, asked_stores: dict[str, Path], tmp_path: Path
 ) -> None:
-    store = asked_stores["videoxl2"]
+    """The file is gone: what is there is then never replaced."""
+    store = shutil.copytree(asked_stores["videoxl2"], tmp_path / "store")
+    with Store.open(store) as kept:
+        kept.update_video(kept.videos()[0].video_id, path=str(tmp_path / "gone.mp4"))
     other = write_tiny_videoxl2(tmp_path / "other", seed=5)
     with pytest.raises(OtherEncoderError, match="other weights"):
         open_session(store, encoder="videoxl2", videoxl2_path=other).ask("Is there a cut?")
