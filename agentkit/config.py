@@ -45,6 +45,7 @@ FolderOrUrl = Annotated[Path | str, BeforeValidator(_folder_or_url)]
 UserPath = Annotated[Path, BeforeValidator(_expanded)]
 Relevance = Literal["search", "attention", "all", "none"]
 Sparse = Literal["pooled", "time_only", "left_out"]
+ExecutorName = Literal["local", "ray"]
 KVDtype = Literal["float32", "float16", "int8"]
 TokensDtype = Literal["lossless", "int8"]
 
@@ -82,6 +83,26 @@ class NotesSettings(_Strict):
     instruments: tuple[str, ...] = Field(
         default=("objects", "colours", "scene", "ocr", "speech", "shots", "motion"),
         description="what looks and listens; an instrument that is missing is named, never hidden",
+    )
+
+
+class IngestSettings(_Strict):
+    """Who looks at the frames of an ingest."""
+
+    executor: ExecutorName = Field(
+        default="local",
+        description="`local`: processes of this machine; `ray`: those of a Ray cluster, which is"
+        " started here where none is (docs/scale-out.md)",
+    )
+    workers: int | None = Field(
+        default=None,
+        ge=1,
+        le=1024,
+        description="processes that decode and look; 1 is this process itself; left open: a"
+        " quarter of the cores, 4 at most",
+    )
+    encoders: int = Field(
+        default=1, ge=1, le=64, description="videos encoded at once, with `ray`: one model each"
     )
 
 
@@ -230,6 +251,7 @@ class Settings(_Strict):
     )
     sampling: SamplingSettings = SamplingSettings()
     notes: NotesSettings = NotesSettings()
+    ingest: IngestSettings = IngestSettings()
     prefill: PrefillSettings = PrefillSettings()
     tiers: TierSettings = TierSettings()
     ask: AskSettings = AskSettings()

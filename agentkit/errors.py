@@ -56,6 +56,10 @@ class VideoDamagedError(VideoError):
     """Too much of the video cannot be decoded."""
 
 
+class ChunkLostError(VideoError):
+    """The process that looked at a part of the video died, each time it was tried."""
+
+
 class StaleVideoError(VideoError):
     """The file at a known path is not the one that was ingested."""
 

@@ -1,0 +1,26 @@
+"""A worker process: takes tasks from its end of a pipe until the other end is closed."""
+
+import sys
+from multiprocessing.connection import Connection
+
+from agentkit.executors.tasks import Task, quiet
+
+# A fresh interpreter, not a fork or a re-run of the main script: that has threads and FAISS loaded,
+# and a script that calls us need not guard its main part.
+BOOT = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]);"
+    " from agentkit.executors.worker import serve; serve(int(sys.argv[2]))"
+)
+
+
+def serve(descriptor: int) -> None:
+    """Run tasks and send their outcomes, one at a time."""
+    quiet()
+    with Connection(descriptor) as pipe:
+        while True:
+            try:
+                task = pipe.recv()
+                assert isinstance(task, Task)
+                pipe.send(task.run())
+            except (EOFError, ConnectionError):  # nobody asks any more
+                sys.exit(0)
