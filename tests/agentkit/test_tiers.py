@@ -9,10 +9,12 @@ import pytest
 from numpy.typing import NDArray
 
 from agentkit import Session
-from agentkit.errors import UnknownNameError, UsageError
+from agentkit.errors import RemadeError, UnknownNameError, UsageError
+from agentkit.noted import Noted
+from agentkit.retrieval import Passage
 from agentkit.testing import make_video
 from agentkit.types import Answer, Tier
-from agentkit_storage.errors import StoreFullError
+from agentkit_storage.errors import StoreFullError, UnknownVideoError
 
 OpenSession = Callable[..., Session]
 QUESTION = "Is there a cut?"
@@ -196,3 +198,73 @@ def test_a_video_that_is_made_anew_stays_in_its_collection(
     open_session(collection="films").ingest(short_clip)
     again = open_session(sampling={"fps": 0.5}).ingest(short_clip)
     assert (again.collection, again.frames_seen) == ("films", 10)
+
+
+# A video made anew
+
+
+def test_a_video_that_is_made_anew_keeps_its_pin_and_its_tags(
+    open_session: OpenSession, short_clip: Path
+) -> None:
+    session = open_session()
+    video = session.ingest(short_clip, tags=["night"])
+    session.tag(video, add=["door", "porch"], remove=["porch"])
+    session.pin(video)
+    again = open_session(sampling={"fps": 0.5}).ingest(short_clip, tags=["late"])
+    assert again.frames_seen == 10
+    assert (again.tags, again.pinned, again.domain) == (("door", "late", "night"), True, "general")
+
+
+def test_a_question_during_an_ingest_with_other_settings_is_asked_again(
+    open_session: OpenSession, long_clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The video is made anew after the question has read its chunks, before it reads any KV."""
+    session, other = open_session(), open_session(sampling={"fps": 0.5})
+    video = session.ingest(long_clip)
+    passages, made = Noted.passages, []
+
+    def slow(noted: Noted) -> list[Passage]:
+        found = passages(noted)
+        if not made:
+            made.append(other.ingest(long_clip))
+        return found
+
+    monkeypatch.setattr(Noted, "passages", slow)
+    answer = session.ask(QUESTION, video)
+    assert (made[0].chunks, answer.coverage.chunks) == (3, 3)
+    assert answer.coverage.frames_seen == 35
+    assert without_times(answer) == without_times(other.ask(QUESTION))
+
+
+def test_kv_is_never_made_of_tokens_that_came_since(
+    open_session: OpenSession, long_clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process is faster to the lock, and has made the video anew when it is free."""
+    session, other = open_session(), open_session(sampling={"fps": 0.5})
+    video = session.ingest(long_clip)
+    session._store.drop_kv(video.video_id)
+    lock, waited = session._store.ingest_lock, []
+
+    def late(video_id: str, *arguments: object) -> object:
+        if not waited:
+            waited.append(other.ingest(long_clip))
+        return lock(video_id, *arguments)
+
+    monkeypatch.setattr(session._store, "ingest_lock", late)
+    stored = session._kv.of(video)
+    with pytest.raises(RemadeError, match="while it was asked; ask again"):
+        stored.complete()
+    assert session._store.kv_indices(video.video_id, stored.fingerprint) == set()
+
+
+def test_a_video_that_is_removed_while_it_is_asked_is_unknown(
+    open_session: OpenSession, long_clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session, other = open_session(), open_session()
+    video = session.ingest(long_clip)
+    passages = Noted.passages
+    monkeypatch.setattr(
+        Noted, "passages", lambda noted: (passages(noted), other.remove(video.video_id))[0]
+    )
+    with pytest.raises(UnknownVideoError):
+        session.ask(QUESTION, video)
