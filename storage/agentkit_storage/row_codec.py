@@ -20,6 +20,8 @@ _STEPS = np.float32(127)
 _INT8 = "int8:"  # before the number type that rows were given in
 _BFLOAT16 = "uint16"  # how bfloat16 travels
 _BFLOAT16_MAX = np.float32(3.3895314e38)
+_HALF = np.finfo(np.float16)
+_ROWS = 16  # at a time: what is made of them stays in the processor's cache
 
 
 def check_dtype(wanted: str) -> None:
@@ -63,7 +65,10 @@ def decoded(arrays: Mapping[str, Array], index: int, codec: str | None) -> Array
     found = [arrays[name] for name in names(index, codec)]
     if codec is None or len(found) == 1:
         return found[0]
-    return _as_given(restored(*found), codec.removeprefix(_INT8))
+    dtype = codec.removeprefix(_INT8)
+    if dtype == "float16" and _are_normal_halves(found[1]):
+        return _as_halves(*found)
+    return _as_given(restored(*found), dtype)
 
 
 def quantised(values: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
@@ -86,13 +91,38 @@ def _blocks(values: Array) -> Array:
     """Return rows [n, D] as [n, ceil(D / 128), 128], filled up with zeros."""
     count, width = values.shape
     num_blocks = -(-width // BLOCK)
-    padded = np.pad(values, ((0, 0), (0, num_blocks * BLOCK - width)))
-    return padded.reshape(count, num_blocks, BLOCK)
+    if width != num_blocks * BLOCK:
+        values = np.pad(values, ((0, 0), (0, num_blocks * BLOCK - width)))
+    return values.reshape(count, num_blocks, BLOCK)
 
 
 def _rows(blocks: Array, width: int) -> Array:
     count, num_blocks, _ = blocks.shape
     return blocks.reshape(count, num_blocks * BLOCK)[:, :width]
+
+
+def _are_normal_halves(scales: NDArray[np.float32]) -> bool:
+    """Say whether all that these scales can give is 0 or a float16 of full precision."""
+    least = scales.min(initial=np.inf, where=scales > 0)
+    return bool(least >= _HALF.smallest_normal and scales.max(initial=0) * _STEPS <= _HALF.max)
+
+
+def _as_halves(whole: NDArray[np.int8], scales: NDArray[np.float32]) -> NDArray[np.float16]:
+    """Return what `_as_given` makes of `restored`, in a third of the time: numpy rounds one by one.
+
+    The exponent of a float32 is a float16's and 112 more. So the bits of a number times 2 ** -112
+    are those of its float16 and 13 more, which are rounded away, of two as near to the even one.
+    """
+    blocks, steps = _blocks(whole), scales * np.float32(2.0**-112)
+    halves = np.empty(blocks.shape, np.uint16)
+    for start in range(0, len(blocks), _ROWS):
+        some = slice(start, start + _ROWS)
+        bits = (blocks[some].astype(np.float32) * steps[some, :, None]).view(np.uint32)
+        bits &= 0x7FFFFFFF
+        bits += 0xFFF + ((bits >> 13) & 1)
+        halves[some] = bits >> 13
+        halves[some] |= (blocks[some].view(np.uint8) & 0x80).astype(np.uint16) << 8  # the sign
+    return np.ascontiguousarray(_rows(halves, whole.shape[1])).view(np.float16)
 
 
 def _as_float32(rows: Array) -> NDArray[np.float32]:

@@ -136,6 +136,27 @@ def test_bfloat16_comes_back_as_the_nearest(value: float) -> None:
     assert row_codec._as_given(values, "uint16")[0, 0] == wanted
 
 
+@given(
+    scales=hnp.arrays(
+        np.float32,
+        (3, 2),
+        elements=st.one_of(
+            st.just(0.0),
+            st.floats(0, float(np.float32(2**-13)), width=32),
+            st.floats(float(np.float32(2**-14)), 515, width=32),
+            st.floats(515, 2**100, width=32),
+        ),
+    ),
+    seed=st.integers(0, 2**32),
+)
+def test_float16_comes_back_bit_for_bit_as_numpy_rounds_it(scales: Array, seed: int) -> None:
+    """The quick way against the slow one: ties, zeros, both signs, subnormals, beyond the most."""
+    whole = np.random.default_rng(seed).integers(-127, 128, (3, 200)).astype(np.int8)
+    found = decoded({"rows.7": whole, "scales.7": scales}, 7, "int8:float16")
+    wanted = row_codec._as_given(restored(whole, scales), "float16")
+    np.testing.assert_array_equal(found.view(np.uint16), wanted.view(np.uint16))
+
+
 def test_one_scale_for_a_whole_row_would_not_do() -> None:
     """What the 128 are for: with one scale a row, two outliers of 1000 spoil all the rest."""
     rows = outlier_rows(0, 100.0)
