@@ -10,8 +10,10 @@ import typer
 from agentkit import json_forms
 from agentkit.cli import show
 from agentkit.cli.options import Options, takes_common
+from agentkit.errors import UsageError
 
 if TYPE_CHECKING:
+    from agentkit_storage import Store
     from agentkit_storage.bundles import Imported
 
 Json = Annotated[bool, typer.Option("--json", help="Print one object, as documented.")]
@@ -24,8 +26,13 @@ def add_to(store: typer.Typer) -> None:
 
 def export(
     options: Options,
-    videos: Annotated[list[str], typer.Argument(metavar="VIDEO", help="Ids, names or paths.")],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="The bundle.")],
+    videos: Annotated[
+        list[str] | None, typer.Argument(metavar="VIDEO", help="Ids, names or paths.")
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Every video of the store, in place of named ones.")
+    ] = False,
     tiers: Annotated[
         str | None,
         typer.Option(
@@ -48,15 +55,26 @@ def export(
     options.when_interrupted = f"interrupted; {output} was not written"
     chosen = None if tiers is None else [tier.strip() for tier in tiers.split(",") if tier.strip()]
     with Store.open(options.settings().store) as kept:
-        named = {video.video_id: video for video in map(kept.video, videos)}
+        ids = _ids(kept, videos or [], everything)
         with _progress(f"writing {output.name}") as report:
-            kept.export_bundle(list(named), output, chosen, with_footage, report)
+            kept.export_bundle(ids, output, chosen, with_footage, report)
     nbytes = output.stat().st_size
     if as_json:
-        show.as_json(json_forms.exported(output, nbytes, list(named)))
+        show.as_json(json_forms.exported(output, nbytes, ids))
         return
-    count = f"{len(named)} videos" if len(named) != 1 else "1 video"
+    count = f"{len(ids)} videos" if len(ids) != 1 else "1 video"
     typer.echo(f"{show.printable(str(output))}  {count}  {nbytes / 1e6:.1f} MB")
+
+
+def _ids(kept: "Store", videos: list[str], everything: bool) -> list[str]:
+    """Return the ids of the videos that were named, each once, or of all."""
+    if everything == bool(videos):
+        raise UsageError("name the videos to export, or say --all")
+    if not everything:
+        return list(dict.fromkeys(kept.video(name).video_id for name in videos))
+    if not (ids := [video.video_id for video in kept.videos()]):
+        raise UsageError("the store has no video to export; is it the right --store?")
+    return ids
 
 
 def import_(

@@ -31,10 +31,24 @@ from agentkit_storage.bundle_forms import (
     form,
     safe_name,
 )
+from agentkit_storage.bundle_names import (
+    ALWAYS,
+    KV,
+    NOT_CARRIED,
+    TIERS,
+    TOKENS,
+    VECTORS_TEXT,
+    VECTORS_VISUAL,
+    WITHOUT_TOKENS,
+    blob_name,
+    chunk_name,
+    footage_name,
+    sound_name,
+)
 from agentkit_storage.bundle_tar import Part, Progress, write
 from agentkit_storage.database import Database
 from agentkit_storage.errors import DamagedChunkError, RecordError, StoreError
-from agentkit_storage.records import Array
+from agentkit_storage.records import Array, Segment
 from agentkit_storage.schema import (
     REVISION,
     BlobRow,
@@ -46,14 +60,6 @@ from agentkit_storage.schema import (
 )
 from agentkit_storage.types import Chunk, Filter, StoredVideo
 
-ALWAYS = ("notes", "vectors")
-TOKENS, KV = "tokens", "kv"
-TIERS = (*ALWAYS, TOKENS, KV)
-# Ends the fingerprint of what came without tokens: it is another making than the whole one.
-WITHOUT_TOKENS = "|without tokens"
-# Told in other words, counted, or for each store to say.
-NOT_CARRIED = ("video_id", "path", "chunks", "tiers", "collection", "pinned", "tags")
-VECTORS_TEXT, VECTORS_VISUAL = "text", "visual"
 _AGAIN = "remove the video from the store and ingest it again, then export"
 
 
@@ -143,8 +149,10 @@ class _Video:
     def parts(self) -> Iterator[Part]:
         """Yield the video's members in the order in which an import takes them."""
         if self._row.sound_digest is not None:
+            self._require_sound()
             yield self._made(sound_name(self._video.video_id), self._sound)
         for chunk in self._chunks:
+            self._require_whole(chunk)
             name = partial(chunk_name, self._video.video_id, chunk.index)
             yield self._made(name("chunk", "jsonl"), partial(self._texts, chunk))
             yield self._made(name("vectors", "safetensors"), partial(self._vectors, chunk))
@@ -154,6 +162,37 @@ class _Video:
             yield self._blob(row, *tokens.chunk_span(self._conn, row.video_id, row.number))
         if self._has_footage:
             yield self._film()
+
+    def _require_sound(self) -> None:
+        """Raise DamagedChunkError where what was heard is not what was stored."""
+        heard = chunks.select_sound_notes(self._conn, self._video.video_id)
+        if chunks.digest(heard) != self._row.sound_digest:
+            raise self._damage(0.0, self._video.duration_s, "notes of the sound track")
+
+    def _require_whole(self, chunk: Chunk) -> None:
+        """Raise DamagedChunkError where a chunk's rows are not what was stored: it would be sealed.
+
+        Its tokens are read whatever the tiers are: one digest is over them and the notes.
+        """
+        stored = sa.select(ChunkRow.digest, ChunkRow.texts_digest)
+        stored = stored.where(ChunkRow.id == self._chunk_id(chunk))
+        stop = chunk.first_group + chunk.num_groups
+        groups = tokens.groups(
+            self._conn, self._blobs, chunk.video_id, chunk.first_group, stop, rows=True
+        )
+        notes = chunks.select_chunk_notes(self._conn, self._chunk_id(chunk))
+        texts = [
+            Segment(row.start_s, row.end_s, row.kind, row.text)
+            for row in self._segments(chunk)
+            if row.space == segments.TEXT
+        ]
+        found = chunks.digest(notes, groups), chunks.digest(segments=texts)
+        if found != tuple(self._conn.execute(stored).one()):
+            raise self._damage(chunk.start_s, chunk.end_s, "notes, tokens or texts")
+
+    def _damage(self, start_s: float, end_s: float, what: str) -> DamagedChunkError:
+        video_id, how = self._video.video_id, "differ from their SHA-256"
+        return DamagedChunkError(video_id, start_s, end_s, f"{what} {how}", _AGAIN)
 
     def _suffix(self) -> str:
         return "" if self._has_tokens or self._came_without else WITHOUT_TOKENS
@@ -258,19 +297,3 @@ def _segment(row: "sa.Row[*tuple[Any, ...]]") -> Form:
         "text": row.text,
         "has_vector": row.vector is not None,
     }
-
-
-def sound_name(video_id: str) -> str:
-    return f"videos/{video_id}/sound.jsonl"
-
-
-def chunk_name(video_id: str, index: int, what: str, suffix: str) -> str:
-    return f"videos/{video_id}/{what}-{index:08}.{suffix}"
-
-
-def blob_name(sha256: str) -> str:
-    return f"blobs/{sha256}.safetensors"
-
-
-def footage_name(video_id: str) -> str:
-    return f"footage/{video_id}"

@@ -1,10 +1,12 @@
 """Bundles: videos of a store in one file, with all that was kept of them, for another store.
 
 `docs/store.md` says what a bundle promises; bundle_tar.py how it lies on disk, bundle_write.py what
-goes into it and bundle_read.py what is believed of one that comes from elsewhere.
+goes into it, and bundle_file.py, bundle_read.py and bundle_chunk.py what is believed of one that
+comes from elsewhere.
 """
 
 import hashlib
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from dataclasses import replace as changed
@@ -12,10 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from agentkit_storage import segments
+from agentkit_storage.bundle_file import Limits, opened
 from agentkit_storage.bundle_forms import BundleError, BundleVideo
+from agentkit_storage.bundle_names import WITHOUT_TOKENS
 from agentkit_storage.bundle_read import Contents
-from agentkit_storage.bundle_tar import Limits, Progress, opened
-from agentkit_storage.bundle_write import WITHOUT_TOKENS, export
+from agentkit_storage.bundle_tar import Progress
+from agentkit_storage.bundle_write import export
 from agentkit_storage.errors import IncompatibleError, StoreError
 from agentkit_storage.files import opened_whole
 from agentkit_storage.types import StoredVideo
@@ -24,6 +28,8 @@ if TYPE_CHECKING:
     from agentkit_storage.store import Store
 
 __all__ = ["BundleError", "Imported", "Limits", "Progress", "export", "import_bundle"]
+
+logger = logging.getLogger(__name__)
 
 Outcome = Literal["imported", "completed", "replaced", "skipped"]
 
@@ -58,7 +64,25 @@ def import_bundle(
         _require_fit(store, contents, replace)
         for space in contents.spaces:
             store.use_space(space.name, space.fingerprint, space.size)
-        return [_Import(store, contents, video, footage).run() for video in contents.videos]
+        return _import_all(store, contents, footage)
+
+
+def _import_all(store: "Store", contents: Contents, footage: Path | None) -> list[Imported]:
+    """Import one video after another; the KV of others makes room for theirs."""
+    with_kv = [video.video_id for video in contents.videos if video.kv]
+    imported = []
+    for video in contents.videos:
+        imported.append(_Import(store, contents, video, footage).run())
+        if video.kv:
+            _trim(store, with_kv)
+    return imported
+
+
+def _trim(store: "Store", keep: list[str]) -> None:
+    try:
+        store.trim_kv(keep=keep)
+    except StoreError as error:  # the video is stored, and the next time trims again
+        logger.warning("the KV is not kept to its budget: %s", error)
 
 
 def _require_fit(store: "Store", contents: Contents, replace: bool) -> None:

@@ -110,6 +110,20 @@ def test_what_the_commands_say(run: Run, asked_stores: dict[str, Path], stored: 
     assert run("store", "import", "b.tar", *new) == (0, again, "")
 
 
+def test_all_of_a_store(run: Run, asked_stores: dict[str, Path], stored: str) -> None:
+    made = ("--store", asked_stores["notes"])
+    code, out, err = run("store", "export", "--all", "-o", "b.tar", "--json", *made)
+    assert (code, json.loads(out)["videos"], err) == (0, [stored], "")
+    done = f"{stored[:12]}  long.mp4  imported\n"
+    assert run("store", "import", "b.tar", "--store", "new") == (0, done, "")
+
+
+def test_all_of_nothing(run: Run) -> None:
+    code, out, err = run("store", "export", "--all", "-o", "b.tar", "--store", "new")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "no video to export" in err
+
+
 def test_json_and_footage(
     run: Run, asked_stores: dict[str, Path], stored: str, tmp_path: Path, long_clip: Path
 ) -> None:
@@ -139,6 +153,8 @@ def test_json_and_footage(
     [
         (["export", "nothing-like-it", "-o", "b.tar"], 2, "unknown video 'nothing-like-it'"),
         (["export", "long.mp4"], 2, "Missing option '-o'"),
+        (["export", "-o", "b.tar"], 2, "or say --all"),
+        (["export", "--all", "long.mp4", "-o", "b.tar"], 2, "or say --all"),
         (["export", "long.mp4", "-o", "no/b.tar"], 1, "name a file to write"),
         (["export", "long.mp4", "-o", "b.tar", "--tiers", "frames"], 1, "unknown tier 'frames'"),
         (["import", "none.tar"], 1, "none.tar: no file; name one that"),

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load, save
@@ -30,10 +31,12 @@ from agentkit_storage.errors import (
     StoreVersionError,
     UnknownVideoError,
 )
+from agentkit_storage.schema import GroupRow, NoteRow, SegmentRow
 from agentkit_storage.testing import (
     KV_FINGERPRINT,
     TEXT_SIZE,
     draw_chunk,
+    draw_sound,
     draw_vector,
     draw_video,
     ingest,
@@ -633,6 +636,44 @@ def test_damage_is_not_exported(store: Store, folder: Path, tmp_path: Path) -> N
     assert not list(tmp_path.glob("x.tar*"))
 
 
+@pytest.mark.parametrize(
+    ("harm", "span"),
+    [
+        (sa.delete(NoteRow).where(NoteRow.text == "late"), "0:16.0-0:32.0"),
+        (sa.delete(SegmentRow).where(SegmentRow.text == "late"), "0:16.0-0:32.0"),
+        (sa.delete(NoteRow).where(NoteRow.text == "hello there"), "0:00.0-10:00.0"),
+        (sa.update(GroupRow).where(GroupRow.text == "late").values(text="l"), "0:16.0-0:32.0"),
+    ],
+    ids=["a note lost", "a text lost", "a word unheard", "another group"],
+)
+@pytest.mark.parametrize("tiers", [None, ["notes"]])
+def test_rows_that_are_not_what_was_stored_are_not_sealed_as_if_they_were(
+    store: Store, tmp_path: Path, harm: sa.Delete | sa.Update, span: str, tiers: list[str] | None
+) -> None:
+    store.add_video(draw_video(FILM), "drawn")
+    store.put_sound_notes(FILM, draw_sound())
+    plain = draw_chunk(FILM, 1, rows=True)
+    late = [dataclasses.replace(group, text="late") for group in plain.groups]
+    store.add_chunk(draw_chunk(FILM, 0))
+    store.add_chunk(
+        dataclasses.replace(
+            plain,
+            notes=(dataclasses.replace(plain.notes[0], text="late"), *plain.notes[1:]),
+            groups=tuple(late),
+            segments=(dataclasses.replace(plain.segments[0], text="late"), *plain.segments[1:]),
+        )
+    )
+    store.export_bundle([FILM], tmp_path / "x.tar", tiers=tiers)
+    (tmp_path / "x.tar").unlink()
+    with store._db.write("test") as conn:
+        assert conn.execute(harm).rowcount
+    with pytest.raises(DamagedChunkError) as refused:
+        store.export_bundle([FILM], tmp_path / "x.tar", tiers=tiers)
+    assert str(refused.value).startswith(f"video {FILM[:12]} at {span}: ")
+    assert "\n" not in str(refused.value)
+    assert not list(tmp_path.glob("x.tar*"))
+
+
 @pytest.mark.parametrize("where", ["nowhere/x.tar", "."])
 def test_an_output_that_cannot_be_is_said(made: Path, tmp_path: Path, where: str) -> None:
     with Store.open(made) as store, pytest.raises(StoreError, match="name a file"):
@@ -708,6 +749,47 @@ def test_unfinished_videos_stay_unfinished(store: Store, tmp_path: Path) -> None
         assert outcomes(other, tmp_path / "x.tar") == ["imported"]
         video = other.video(FILM)
         assert (video.state, video.chunks, other.sound_notes(FILM)) == ("ingesting", 1, None)
+
+
+def test_an_import_keeps_to_the_budget(bundle: Path, small: Path, folder: Path) -> None:
+    """Other videos' KV makes room; what is imported stays, even beyond the budget."""
+    third = "c3" * 32
+    with Store.open(folder) as store:
+        ingest(store, third, 2)
+    with Store.open(folder, kv_budget_bytes=1) as store:
+        store.import_bundle(small)  # without KV: no reason to drop any
+        assert len(store.kv_indices(third, KV_FINGERPRINT)) == 3
+        store.import_bundle(bundle)
+        assert store.kv_indices(third, KV_FINGERPRINT) == set()
+        assert len(store.kv_indices(FILM, KV_FINGERPRINT)) == 3
+        assert store.trim_kv() > 0
+
+
+def test_an_import_stands_where_there_is_no_trimming(
+    bundle: Path, store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def busy(*_: object, **__: object) -> None:
+        raise StoreError("another process is writing")
+
+    monkeypatch.setattr(Store, "trim_kv", busy)
+    assert outcomes(store, bundle) == ["imported", "imported"]
+    assert "not kept to its budget: another process" in caplog.text
+
+
+# Of before
+
+
+def test_a_bundle_of_before_is_taken(made: Path, small: Path, store: Store, tmp_path: Path) -> None:
+    """What a video's row did not have in those days has its default."""
+
+    def older(manifest: dict[str, Any], members: dict[str, bytes]) -> None:
+        manifest["schema"] = "0003"
+        del manifest["videos"][0]["row"]["domain"]
+
+    assert outcomes(store, forged(tmp_path / "older.tar", small, older)) == ["imported"]
+    with Store.open(made) as before:
+        assert store.digest(OTHER) == before.digest(OTHER)
+        assert store.video(OTHER).domain == ""
 
 
 # Tiers
