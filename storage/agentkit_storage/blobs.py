@@ -1,4 +1,4 @@
-"""Arrays in safetensors files named by their SHA-256. Knows no SQL and no video.
+"""Arrays in safetensors files named by their SHA-256. Knows no SQL, no video and no folder.
 
 One file holds one segment; each array in it carries its own XXH3 in the file's metadata, and the
 header's XXH3 is kept by the caller, so that a read pays only for the arrays that it takes.
@@ -6,12 +6,10 @@ header's XXH3 is kept by the caller, so that a read pays only for the arrays tha
 
 import hashlib
 import json
-import os
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from io import BufferedReader
-from pathlib import Path
+from io import SEEK_END, BufferedReader
 from typing import Any
 
 import numpy as np
@@ -19,8 +17,8 @@ import xxhash
 from safetensors import SafetensorError
 from safetensors.numpy import save
 
+from agentkit_storage.blob_files import BlobFiles
 from agentkit_storage.errors import RecordError
-from agentkit_storage.files import write_whole
 from agentkit_storage.records import Array
 
 _DTYPES: dict[str, type[np.generic]] = {
@@ -45,27 +43,23 @@ class Blob:
     header_xxh3: str
 
 
-class BlobFolder:
-    """A folder of blobs. Files are written whole and never changed."""
+class Blobs:
+    """Arrays by what they hold. Files are written whole and never changed."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    def path(self, sha256: str) -> Path:
-        return self._folder / sha256[:2] / f"{sha256}.safetensors"
+    def __init__(self, files: BlobFiles) -> None:
+        self.files = files
 
     def put(self, tensors: Mapping[str, Array]) -> Blob:
         """Store arrays; the same arrays again are the same blob, and heal a damaged one."""
         data = _serialise(tensors)
         header = 8 + int.from_bytes(data[:8], "little")
         blob = Blob(hashlib.sha256(data).hexdigest(), len(data), _xxh3(data[:header]))
-        path = self.path(blob.sha256)
-        if not path.exists() or self.problem(blob) is not None:
-            write_whole(path, data, "blob")
+        if not self.has(blob) or self.problem(blob) is not None:
+            self.files.write(blob.sha256, data)
         return blob
 
     def has(self, blob: Blob) -> bool:
-        return self.path(blob.sha256).exists()
+        return self.files.nbytes(blob.sha256) is not None
 
     def read(self, blob: Blob, names: Collection[str] | None = None) -> dict[str, Array]:
         """Return arrays by name, each checked against its XXH3; others are not read.
@@ -73,7 +67,7 @@ class BlobFolder:
         Raises:
             BlobError: the file is gone, cut, changed, or has no array of that name.
         """
-        with self._opened(blob) as file:
+        with self.opened(blob) as file:
             header, first_byte = _read_header(file, blob)
             hashes: dict[str, str] = json.loads(header.pop("__metadata__")[_HASHES])
             if missing := set(names or ()) - set(header):
@@ -87,26 +81,28 @@ class BlobFolder:
     def problem(self, blob: Blob) -> str | None:
         """Return what is wrong with a blob's bytes by size and SHA-256, or None."""
         try:
-            with self._opened(blob) as file:
+            with self.opened(blob) as file:
                 found = hashlib.file_digest(file, "sha256").hexdigest()
         except BlobError as error:
             return str(error)
         return None if found == blob.sha256 else "SHA-256 differs"
 
-    def files(self) -> Iterator[Path]:
-        """Yield all files of the folder, unfinished ones included."""
-        return (path for path in self._folder.glob("??/*") if path.is_file())
-
     @contextmanager
-    def _opened(self, blob: Blob) -> Iterator[BufferedReader]:
+    def opened(self, blob: Blob) -> Iterator[BufferedReader]:
+        """Give a blob's file, whose length is right; nothing else of it is checked.
+
+        Raises:
+            BlobError: it is gone, or of another length.
+        """
         # Read, not mapped: a map of Python's keeps a descriptor for as long as its arrays live,
         # a long video has more chunks than a process may open files, and what was checked is
         # then also what is used.
         try:
-            with self.path(blob.sha256).open("rb") as file:
-                nbytes = os.fstat(file.fileno()).st_size
+            with self.files.open(blob.sha256) as file:
+                nbytes = file.seek(0, SEEK_END)
                 if nbytes != blob.nbytes:
                     raise BlobError(f"{nbytes} bytes instead of {blob.nbytes}")
+                file.seek(0)
                 yield file
         except OSError as error:
             raise BlobError(f"unreadable: {error.strerror}") from error

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from safetensors.numpy import save
 
 from agentkit_storage import chunks, segments, tokens, videos
-from agentkit_storage.blobs import BlobFolder
+from agentkit_storage.blobs import Blobs
 from agentkit_storage.bundle_forms import (
     FORMAT,
     SHA256,
@@ -65,7 +65,7 @@ _AGAIN = "remove the video from the store and ingest it again, then export"
 
 def export(
     db: Database,
-    blobs: BlobFolder,
+    blobs: Blobs,
     video_ids: Sequence[str],
     path: Path,
     tiers: Iterable[str] | None = None,
@@ -113,7 +113,7 @@ class _Video:
     def __init__(
         self,
         conn: sa.Connection,
-        blobs: BlobFolder,
+        blobs: Blobs,
         video_id: str,
         tiers: tuple[str, ...],
         footage: bool,
@@ -272,11 +272,11 @@ class _Video:
         return Part(member, lambda: BytesIO(make()), partial(StoreError, what))
 
     def _blob(self, row: "sa.Row[*tuple[Any, ...]]", start_s: float, end_s: float) -> Part:
-        path = self._blobs.path(row.sha256)
+        files, name = self._blobs.files, row.sha256
         what = "stored tokens or KV are damaged (SHA-256 differs)"
         damage = partial(DamagedChunkError, self._video.video_id, start_s, end_s, what, _AGAIN)
         member = Member(blob_name(row.sha256), Bytes(row.nbytes), row.sha256)
-        return Part(member, lambda: path.open("rb"), damage)
+        return Part(member, lambda: files.open(name), damage)
 
     def _film(self) -> Part:
         """Return the file that was ingested, which must be what it was."""

@@ -12,10 +12,12 @@ import sqlalchemy as sa
 
 from agentkit_storage import row_codec
 from agentkit_storage.blobs import Blob
+from agentkit_storage.errors import DamagedChunkError
 from agentkit_storage.records import Array, ChunkRecord, GroupRecord, Segment, clean_text
 from agentkit_storage.row_codec import TokensDtype
 from agentkit_storage.schema import BlobRow, ChunkRow, GroupRow, NoteRow, VideoRow
-from agentkit_storage.sealed import seal
+from agentkit_storage.sealed import GROUP, NOTE, SealError, check_row, row_seal, seal
+from agentkit_storage.segments import AGAIN
 from agentkit_storage.types import Chunk, Note
 
 SOUND = None  # the chunk of a note that was heard
@@ -70,7 +72,7 @@ def insert(conn: sa.Connection, record: ChunkRecord, blob: Blob | None, packed: 
     assert made.inserted_primary_key is not None
     chunk_id = int(made.inserted_primary_key[0])
     rows = [
-        _group_row(group, chunk.video_id, chunk_id) | {"rows_codec": packed.codecs.get(group.index)}
+        _group_row(group, chunk.video_id, chunk_id, packed.codecs.get(group.index))
         for group in packed.groups
     ]
     conn.execute(sa.insert(GroupRow), rows)
@@ -88,7 +90,7 @@ def insert_blob(conn: sa.Connection, blob: Blob) -> None:
 def insert_notes(
     conn: sa.Connection, video_id: str, chunk_id: int | None, notes: Iterable[Note]
 ) -> None:
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "video_id": video_id,
             "chunk_id": chunk_id,
@@ -102,7 +104,8 @@ def insert_notes(
         for note in notes
     ]
     if rows:
-        conn.execute(sa.insert(NoteRow), rows)
+        sealed = [row | {"seal": row_seal(row, NOTE)} for row in rows]
+        conn.execute(sa.insert(NoteRow), sealed)
 
 
 def replace_sound_notes(conn: sa.Connection, video_id: str, notes: Sequence[Note]) -> None:
@@ -194,8 +197,10 @@ def _feed(sha256: "hashlib._Hash", start_s: float, end_s: float, *values: object
     sha256.update(json.dumps([float(start_s), float(end_s), *clean]).encode() + b"\n")
 
 
-def _group_row(group: GroupRecord, video_id: str, chunk_id: int) -> dict[str, object]:
-    return {
+def _group_row(
+    group: GroupRecord, video_id: str, chunk_id: int, codec: str | None
+) -> dict[str, object]:
+    row = {
         "video_id": video_id,
         "chunk_id": chunk_id,
         "number": group.index,
@@ -205,7 +210,9 @@ def _group_row(group: GroupRecord, video_id: str, chunk_id: int) -> dict[str, ob
         "text": group.text,
         "num_tokens": group.num_tokens,
         "ids": None if group.ids is None else seal(np.asarray(group.ids, "<i4")),
+        "rows_codec": codec,
     }
+    return row | {"seal": row_seal(row, GROUP)}
 
 
 def _notes(video_id: str) -> "sa.Select[*tuple[Any, ...]]":
@@ -213,5 +220,10 @@ def _notes(video_id: str) -> "sa.Select[*tuple[Any, ...]]":
 
 
 def _note(row: "sa.Row[*tuple[Any, ...]]") -> Note:
+    try:
+        check_row(row._mapping, NOTE)
+    except SealError as error:
+        what = f"a stored note is damaged ({error})"
+        raise DamagedChunkError(row.video_id, row.start_s, row.end_s, what, AGAIN) from error
     box = None if row.box is None else tuple(row.box)
     return Note(row.start_s, row.end_s, row.kind, row.text, row.score, box)

@@ -1,51 +1,40 @@
-"""The connection to SQL: transactions, migrations, and the database's errors in our words."""
+"""The database behind a store: transactions, migrations, and its errors in our words.
 
+What SQLite and PostgreSQL do in their own ways is in `sqlite.py` and `postgres.py`.
+"""
+
+import json
 import logging
-import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 import sqlalchemy as sa
-from filelock import FileLock
 from sqlalchemy.exc import DBAPIError
 
 from agentkit_storage import faults
-from agentkit_storage.errors import (
-    StoreBusyError,
-    StoreDamagedError,
-    StoreError,
-    StoreFullError,
-    StoreVersionError,
-)
-from agentkit_storage.files import file_error
+from agentkit_storage.errors import StoreDamagedError, StoreError, StoreVersionError
 from agentkit_storage.schema import REVISION
 
 logger = logging.getLogger(__name__)
 
 BUSY_TIMEOUT_S = 60.0
 _VERSION = "alembic_version"
+_REVISION = "SELECT version_num FROM alembic_version"
+
+OnWait = Callable[[float], None]
 
 
-class Database:
-    """One SQLite file. Readers see one moment and are never blocked; writers queue."""
+class Database(ABC):
+    """One database. Readers see one moment and are never blocked; writers queue."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._engine = sa.create_engine(
-            sa.URL.create("sqlite", database=str(path)),
-            connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False},
-            pool_size=8,
-            max_overflow=56,
-        )
-        sa.event.listen(self._engine, "connect", _prepare)
-        sa.event.listen(self._engine, "begin", _begin)
-        self._writer = self._engine.execution_options(writes=True)
+    name: str  # as errors say it; no password
 
-    @property
-    def path(self) -> Path:
-        return self._path
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+        self._reader = engine.execution_options(**self._options(writes=False, waits=True))
+        self._writer = engine.execution_options(**self._options(writes=True, waits=True))
+        self._hasty = engine.execution_options(**self._options(writes=True, waits=False))
 
     def close(self) -> None:
         self._engine.dispose()
@@ -53,34 +42,98 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
         """Give a connection that sees one moment of the database."""
-        with _our_errors(self._path), self._engine.begin() as conn:
+        with self._our_errors(), self._reader.begin() as conn:
             yield conn
 
     @contextmanager
-    def write(self, point: str) -> Iterator[sa.Connection]:
-        """Give a connection whose writes all happen at the end, or none. One writer at a time."""
-        with _our_errors(self._path), self._writer.begin() as conn:
+    def write(self, point: str, wait: bool = True) -> Iterator[sa.Connection]:
+        """Give a connection whose writes all happen at the end, or none. One writer at a time.
+
+        Raises:
+            StoreBusyError: another is writing: still after a minute, or at all without `wait`.
+        """
+        writer = self._writer if wait else self._hasty
+        with self._our_errors(), writer.begin() as conn:
+            self._take_turn(conn, wait)
             yield conn
             faults.point(f"{point}.rows")
         faults.point(f"{point}.commit")
 
-    def migrate(self, lock: Path, revision: str = "head") -> None:
+    def migrate(self, revision: str = "head") -> str | None:
         """Bring the tables to this version's; made by another process at once, or not at all.
+
+        Return the revision that was found; None in a new database.
 
         Raises:
             StoreVersionError: a newer version has been here.
         """
-        # The lock also covers the first connection ever: two at once cannot both switch to WAL.
-        with FileLock(lock):
-            if self._revision() != REVISION:
+        with self._our_errors(), self._first_use():
+            found = self.revision()
+            if found != REVISION:
                 with self.write("migrate") as conn:
                     _upgrade(conn, revision)
+            return found
 
-    def _revision(self) -> str | None:
+    def revision(self) -> str | None:
+        """Return which migration was the last; None in a new database."""
         with self.read() as conn:
             if not sa.inspect(conn).has_table(_VERSION):
                 return None
-            return conn.execute(sa.text(f"SELECT version_num FROM {_VERSION}")).scalar()  # noqa: S608 — a constant
+            found: str | None = conn.scalar(sa.text(_REVISION))
+            return found
+
+    @abstractmethod
+    def exclusive(
+        self, name: str, wait: bool, on_wait: OnWait | None = None
+    ) -> AbstractContextManager[bool]:
+        """Give True with the lock `name` held; False where another has it and `wait` is False.
+
+        Freed by the system when its holder dies. `on_wait` is called now and again with the
+        seconds waited so far.
+        """
+
+    @abstractmethod
+    def nbytes(self) -> int:
+        """Return what it takes on disk."""
+
+    @abstractmethod
+    def problems(self) -> Iterator[str]:
+        """Yield what is wrong with its files, in words."""
+
+    @abstractmethod
+    def _options(self, writes: bool, waits: bool) -> dict[str, object]:
+        """Return the execution options of a reader's and of a writer's transaction."""
+
+    @abstractmethod
+    def _take_turn(self, conn: sa.Connection, wait: bool) -> None:
+        """Let no other write until the transaction ends."""
+
+    @abstractmethod
+    def _first_use(self) -> AbstractContextManager[object]:
+        """Hold off other processes while the database is looked at for the first time."""
+
+    @abstractmethod
+    def _translated(self, error: DBAPIError) -> StoreError:
+        """Return our error for one of the driver's."""
+
+    @contextmanager
+    def _our_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except DBAPIError as error:
+            raise self._translated(error) from error
+        except (UnicodeDecodeError, json.JSONDecodeError) as error:
+            raise StoreDamagedError(
+                f"{self.name}: the database has text that cannot be read; `agentkit store verify` "
+                "says where, and ingesting that video again mends it"
+            ) from error
+        except OSError as error:
+            if isinstance(error, StoreError):
+                raise
+            raise self._of_system(error) from error
+
+    def _of_system(self, error: OSError) -> StoreError:
+        return StoreError(f"{self.name}: {error.strerror or error}")
 
 
 def _upgrade(conn: sa.Connection, revision: str) -> None:
@@ -99,40 +152,3 @@ def _upgrade(conn: sa.Connection, revision: str) -> None:
         raise StoreVersionError(
             "the store was made by a newer version; update agentkit, or name another store"
         ) from error
-
-
-def _prepare(connection: sqlite3.Connection, _record: Any) -> None:
-    connection.isolation_level = None  # we say BEGIN ourselves
-    for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
-        connection.execute(f"PRAGMA {pragma}")
-
-
-def _begin(conn: sa.Connection) -> None:
-    # A deferred writer that must upgrade its lock fails at once instead of waiting.
-    writes = conn.get_execution_options().get("writes", False)
-    conn.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
-
-
-@contextmanager
-def _our_errors(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except DBAPIError as error:
-        raise _translated(str(error.orig), path) from error
-    except OSError as error:
-        if isinstance(error, StoreError):
-            raise
-        raise file_error(error, path) from error
-
-
-def _translated(message: str, path: Path) -> StoreError:
-    if "is full" in message:
-        return StoreFullError(f"{path.parent}: the disk is full; make room and run it again")
-    if "locked" in message:
-        return StoreBusyError(f"{path}: another process is writing; wait for it and try again")
-    if "malformed" in message or "not a database" in message:
-        return StoreDamagedError(
-            f"{path}: the database is damaged ({message}); restore it from a copy, or move the "
-            "store away and ingest again"
-        )
-    return StoreError(f"{path}: {message}; check the store folder's room and permissions")

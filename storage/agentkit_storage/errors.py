@@ -1,6 +1,7 @@
 """Every error of the store: one line that says what, where and what to do."""
 
 import difflib
+import math
 from collections.abc import Iterable
 
 
@@ -73,7 +74,9 @@ def _some(names: list[str], most: int = 8) -> str:
     return (", ".join(names[:most]) or "none") + more
 
 
-def _clock(seconds: float) -> str:
+def _clock(seconds: object) -> str:
+    if not isinstance(seconds, int | float) or not math.isfinite(seconds):
+        return "?"  # the time itself is what was damaged
     minutes, rest = divmod(seconds, 60)
     hours, minutes = divmod(int(minutes), 60)
     return f"{hours}:{minutes:02d}:{rest:04.1f}" if hours else f"{minutes}:{rest:04.1f}"

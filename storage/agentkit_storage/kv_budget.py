@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 import sqlalchemy as sa
 
-from agentkit_storage import faults
 from agentkit_storage.blobs import Blob
 from agentkit_storage.database import Database
 from agentkit_storage.errors import StoreError
@@ -87,27 +86,11 @@ def touch(db: Database, video_id: str, fingerprint: str) -> bool:
     """
     mine = (KvRow.video_id == video_id) & (KvRow.fingerprint == fingerprint)
     first = sa.select(KvRow.id).where(mine).order_by(KvRow.number).limit(1)
-    first = first.with_for_update(skip_locked=True)  # PostgreSQL's way not to wait
     row = sa.update(KvRow).where(KvRow.id == first.scalar_subquery())
     try:
-        _write_at_once(db, row.values(last_used_at=time.time()))
+        with db.write("use", wait=False) as conn:
+            conn.execute(row.values(last_used_at=time.time()))
     except StoreError as error:
         logger.debug("the use of a KV was not noted: %s", error)
         return False
     return True
-
-
-def _write_at_once(db: Database, statement: "sa.Update") -> None:
-    """Run one statement in a transaction of its own that waits for no other writer."""
-    with db.read() as conn:  # begun without SQLite's write lock
-        if conn.dialect.name != "sqlite":
-            conn.execute(statement)
-            return
-        waits_ms = conn.exec_driver_sql("PRAGMA busy_timeout").scalar()
-        conn.exec_driver_sql("PRAGMA busy_timeout = 0")
-        try:
-            conn.execute(statement)
-        finally:
-            conn.exec_driver_sql(f"PRAGMA busy_timeout = {waits_ms}")
-        faults.point("use.rows")
-    faults.point("use.commit")

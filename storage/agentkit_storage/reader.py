@@ -20,13 +20,18 @@ from agentkit_storage import (
     videos,
     words,
 )
-from agentkit_storage.blobs import BlobFolder
+from agentkit_storage.blob_files import LocalFiles
+from agentkit_storage.blobs import Blobs
 from agentkit_storage.database import Database
 from agentkit_storage.errors import RecordError
 from agentkit_storage.filters import EVERYTHING
 from agentkit_storage.index import SpaceIndex
+from agentkit_storage.location import Location
+from agentkit_storage.postgres import PostgreSQL
+from agentkit_storage.postgres_search import PgVectors
 from agentkit_storage.records import Array, GroupRecord, unit_vector
 from agentkit_storage.schema import KvRow, VideoRow
+from agentkit_storage.sqlite import SQLite
 from agentkit_storage.types import Chunk, Filter, Hit, Job, Note, Owner, StoredVideo, Tier
 from agentkit_storage.videos import VALID_ID
 
@@ -34,11 +39,15 @@ from agentkit_storage.videos import VALID_ID
 class Reader:
     """What can be asked of a store. Methods that name a video by id raise UnknownVideoError."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._db = Database(folder / "store.sqlite")
-        self._blobs = BlobFolder(folder / "blobs")
-        self._indexes: dict[str, SpaceIndex] = {}
+    def __init__(self, location: Location) -> None:
+        self._folder = location.folder
+        self._db: Database = (
+            SQLite(location.folder / "store.sqlite")
+            if location.url is None
+            else PostgreSQL(location.url)
+        )
+        self._blobs = Blobs(LocalFiles(location.folder / "blobs"))
+        self._indexes: dict[str, SpaceIndex | PgVectors] = {}
         self._store_id = ""
 
     def videos(self, where: Filter = EVERYTHING) -> list[StoredVideo]:
@@ -63,7 +72,7 @@ class Reader:
             UnknownVideoError, AmbiguousVideoError
         """
         with self._db.read() as conn:
-            return videos.select(conn, Filter((videos.find(conn, str(name)),)))[0]
+            return videos.one(conn, videos.find(conn, str(name)))
 
     def fingerprint(self, video_id: str) -> str | None:
         """Return what a video was added under, or None where it is not stored."""
@@ -165,7 +174,7 @@ class Reader:
     def search_words(self, query: str, k: int, where: Filter = EVERYTHING) -> list[Hit]:
         """Return up to `k` segments with any of the words, by bm25. Any text is a fair query."""
         with self._db.read() as conn:
-            return words.search_words(conn, query, k, where)
+            return segments.hits(conn, words.search_words(conn, query, k, where))
 
     def segments(self, video_id: str, index: int) -> list[Hit]:
         """Return a chunk's searchable texts in order, with a score of 0."""
@@ -185,18 +194,31 @@ class Reader:
             return jobs.select(conn, video_id)
 
     def owner(self, video_id: str) -> Owner | None:
-        """Return who said last that it works on a video; None where nobody does."""
+        """Return who works on a video, as far as it said so; None where nobody does."""
         with self._db.read() as conn:
-            return owners.select(conn, video_id)
+            found = owners.select(conn, video_id)
+        if found is None:
+            return None
+        with self._db.exclusive(video_id, wait=False) as is_free:  # its last holder was killed
+            return None if is_free else found
+
+    def revision(self) -> str:
+        """Return the newest migration that the store has."""
+        return self._db.revision() or ""
 
     def setting(self, key: str) -> str | None:
         with self._db.read() as conn:
             return settings.get(conn, key)
 
-    def _index(self, space: str) -> SpaceIndex:
+    def _index(self, space: str) -> SpaceIndex | PgVectors:
         if space not in self._indexes:
             if not VALID_ID.fullmatch(space):
                 raise RecordError(f"{space!r} is no name of a space")
-            path = self._folder / "index" / f"{space}.faiss"
-            self._indexes.setdefault(space, SpaceIndex(path, self._store_id, space, self._db.read))
+            self._indexes.setdefault(space, self._new_index(space))
         return self._indexes[space]
+
+    def _new_index(self, space: str) -> SpaceIndex | PgVectors:
+        if isinstance(self._db, PostgreSQL):
+            return PgVectors(self._db, space)
+        path = self._folder / "index" / f"{space}.faiss"
+        return SpaceIndex(path, self._store_id, space, self._db.read)

@@ -23,7 +23,7 @@ from sqlalchemy.types import TypeDecorator
 
 from agentkit_storage.records import clean_text
 
-REVISION = "0004"  # the newest migration; a test holds the two together
+REVISION = "0005"  # the newest migration; a test holds the two together
 
 DEFAULT_COLLECTION = "default"
 
@@ -115,6 +115,11 @@ def _video_id() -> Mapped[str]:
     return mapped_column(ForeignKey("video.id", ondelete="CASCADE"))
 
 
+def _seal() -> Mapped[bytes | None]:
+    """Return a column for the checksum of what a row says; None: by an older version."""
+    return mapped_column(LargeBinary)
+
+
 class TagRow(Base):
     """A word that people put on a video."""
 
@@ -159,6 +164,7 @@ class GroupRow(Base):
         LargeBinary
     )  # int32, sealed; None: see the rows' blob
     rows_codec: Mapped[str | None] = mapped_column(String(32))  # see row_codec; None: as given
+    seal: Mapped[bytes | None] = _seal()
 
 
 class NoteRow(Base):
@@ -178,6 +184,7 @@ class NoteRow(Base):
     text: Mapped[str] = mapped_column(CleanText)
     score: Mapped[float | None] = mapped_column(Double)
     box: Mapped[list[float] | None] = mapped_column(JSON(none_as_null=True))
+    seal: Mapped[bytes | None] = _seal()
 
 
 class SegmentRow(Base):
@@ -205,6 +212,7 @@ class SegmentRow(Base):
     kind: Mapped[str] = mapped_column(CleanText)
     text: Mapped[str] = mapped_column(CleanText)
     vector: Mapped[bytes | None] = mapped_column(LargeBinary)  # float16, sealed
+    seal: Mapped[bytes | None] = _seal()
 
 
 class RemovalRow(Base):

@@ -12,7 +12,7 @@ from agentkit_storage.errors import DamagedChunkError, IncompatibleError, Vector
 from agentkit_storage.filters import of_segments
 from agentkit_storage.records import ChunkRecord, unit_vector
 from agentkit_storage.schema import ChunkRow, SegmentRow, SpaceRow
-from agentkit_storage.sealed import SealError, seal, unseal
+from agentkit_storage.sealed import SEGMENT, SealError, check_row, row_seal, seal, unseal
 from agentkit_storage.types import Filter, Hit
 
 TEXT = "text"
@@ -86,8 +86,10 @@ def insert(
     conn: sa.Connection, video_id: str, chunk_id: int, new: Sequence[dict[str, Any]]
 ) -> None:
     own = {"video_id": video_id, "chunk_id": chunk_id}
-    if new:
-        conn.execute(sa.insert(SegmentRow), [row | own for row in new])
+    rows = [row | own for row in new]
+    if rows:
+        sealed = [row | {"seal": row_seal(row, SEGMENT)} for row in rows]
+        conn.execute(sa.insert(SegmentRow), sealed)
 
 
 def vectors_of(name: str) -> "sa.Select[*tuple[Any, ...]]":
@@ -129,16 +131,25 @@ def ids_of(conn: sa.Connection, name: str, where: Filter) -> NDArray[np.int64] |
 
 
 def hits(conn: sa.Connection, scored: Sequence[tuple[int, float]]) -> list[Hit]:
-    """Return what stands behind ids, in their order; ids that have gone are left out."""
+    """Return what stands behind ids, in their order; ids that have gone are left out.
+
+    Raises:
+        DamagedChunkError: a text fails its checksum.
+    """
     query = sa.select(SegmentRow, ChunkRow.number)
     query = query.join(ChunkRow, ChunkRow.id == SegmentRow.chunk_id)
     found = conn.execute(query.where(SegmentRow.id.in_([id_ for id_, _ in scored])))
     by_id = {row.id: row for row in found}
-    return [
-        Hit(row.video_id, row.number, row.start_s, row.end_s, score, row.kind, row.text)
-        for id_, score in scored
-        if (row := by_id.get(id_)) is not None
-    ]
+    return [_hit(row, score) for id_, score in scored if (row := by_id.get(id_)) is not None]
+
+
+def _hit(row: "sa.Row[*tuple[Any, ...]]", score: float) -> Hit:
+    try:
+        check_row(row._mapping, SEGMENT)
+    except SealError as error:
+        what = f"a stored text is damaged ({error})"
+        raise DamagedChunkError(row.video_id, row.start_s, row.end_s, what, AGAIN) from error
+    return Hit(row.video_id, row.number, row.start_s, row.end_s, score, row.kind, row.text)
 
 
 def of_chunk(conn: sa.Connection, video_id: str, number: int, name: str) -> list[Hit]:

@@ -6,7 +6,7 @@ derived. Knows no model, no agent, no video file.
 
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import Self, Unpack
@@ -18,16 +18,18 @@ from agentkit_storage import (
     chunks,
     jobs,
     kv_budget,
-    locks,
+    owners,
     row_codec,
     segments,
     settings,
     tokens,
     upkeep,
     videos,
+    words,
 )
 from agentkit_storage.errors import RecordError, StoreError
 from agentkit_storage.files import make_folder
+from agentkit_storage.location import Location
 from agentkit_storage.reader import Reader
 from agentkit_storage.records import Array, ChunkRecord, check_notes, check_record
 from agentkit_storage.row_codec import TokensDtype
@@ -46,6 +48,7 @@ class Store(Reader):
 
     kv_budget_bytes: int | None = None
     tokens_dtype: TokensDtype = "lossless"
+    migrated_from: str | None = None  # the newest migration that it had; None: it is new
 
     @classmethod
     def open(
@@ -54,19 +57,19 @@ class Store(Reader):
         kv_budget_bytes: int | None = None,
         tokens_dtype: TokensDtype = "lossless",
     ) -> Self:
-        """Open the store in a folder; both are made where they are missing, and migrated.
+        """Open the store in a folder, or `postgresql://USER@HOST/DATABASE?blobs=/FOLDER`.
+
+        Folder and tables are made where they are missing, and migrated.
 
         `kv_budget_bytes` is what `trim_kv` keeps all KV to, None: no limit. `tokens_dtype` is how
         rows of chunks that are added are kept; what is stored stays as it is.
         """
         row_codec.check_dtype(tokens_dtype)
-        if "://" in str(location):
-            raise StoreError(f"{location}: only a folder can be a store yet; name a folder")
-        store = cls(Path(location))
+        store = cls(Location.of(location))
         store.kv_budget_bytes, store.tokens_dtype = kv_budget_bytes, tokens_dtype
         make_folder(store._folder)
         make_folder(store._folder / "locks")
-        store._db.migrate(store._folder / "locks" / "migrate.lock")
+        store.migrated_from = store._db.migrate()
         store._store_id = store._own_id()
         return store
 
@@ -136,8 +139,10 @@ class Store(Reader):
         """
         if not VALID_ID.fullmatch(video_id):
             raise RecordError(f"{video_id!r} is no video id")
-        path = self._folder / "locks" / f"{video_id}.lock"
-        with locks.exclusive(path, wait, on_wait) as held:
+        with (
+            self._db.exclusive(video_id, wait, on_wait) as held,
+            owners.said(self._db, video_id) if held else nullcontext(),
+        ):
             yield held
 
     # Chunks
@@ -176,6 +181,7 @@ class Store(Reader):
                 self._blobs.put(packed.tensors)
             chunk_id = chunks.insert(conn, record, blob, packed)
             segments.insert(conn, record.chunk.video_id, chunk_id, rows)
+            words.keep(conn, chunk_id)
             jobs.finish(conn, record.chunk.video_id, record.chunk.index)
 
     # Jobs: which chunks are with a worker, and how often each was tried
@@ -242,7 +248,7 @@ class Store(Reader):
             candidates = kv_budget.droppable(conn, keep) if over else []
         freed = 0
         for candidate in candidates:
-            with self.ingest_lock(candidate.video_id, wait=False) as held:
+            with self._db.exclusive(candidate.video_id, wait=False) as held:
                 freed += self._drop_if_over(candidate, budget) if held else 0
         return freed
 
@@ -316,6 +322,12 @@ class Store(Reader):
     def verify(self, progress: upkeep.Progress | None = None) -> list[Problem]:
         """Check all that is stored against its hashes; `progress` gets (done, of)."""
         return upkeep.verify(self._db, self._blobs, progress)
+
+    def rebuild(self) -> None:
+        """Make all anew that searches read and that follows from the texts and vectors in SQL."""
+        with self._db.write("rebuild") as conn:
+            words.keep(conn)
+        self.rebuild_index()
 
     def rebuild_index(self) -> None:
         """Make the vector indexes from SQL and write their snapshots."""

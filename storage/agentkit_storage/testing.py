@@ -4,7 +4,6 @@ import os
 import zlib
 from collections.abc import Callable
 from multiprocessing.connection import Connection
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -116,13 +115,13 @@ def _random(video_id: str, index: int) -> np.random.Generator:
     return np.random.default_rng([zlib.crc32(video_id.encode()), index])
 
 
-def run(folder: Path, fault: str, tell: Connection, call: str, *arguments: object) -> None:
+def run(location: str, fault: str, tell: Connection, call: str, *arguments: object) -> None:
     """Run in a process of its own: `ingest`, or a method of the store, with a fault planned.
 
     `tell` gets a line for each thing that is acknowledged.
     """
     os.environ[faults.VARIABLE] = fault
-    with Store.open(folder) as store:
+    with Store.open(location) as store:
         if call == "ingest":
             video_id, chunks = arguments
             ingest(store, str(video_id), int(str(chunks)), rows=True, say=tell.send)

@@ -3,6 +3,8 @@
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
 
 from agentkit_storage.schema import (
     BlobRow,
@@ -31,9 +33,22 @@ def of_video(conn: sa.Connection, video_id: str) -> list[Tier]:
     ]
 
 
-def nbytes_of(column: Any) -> "sa.ColumnElement[int]":
-    """Return the SQL for the bytes in a column: the length of text alone counts characters."""
-    return sa.func.length(sa.cast(column, sa.LargeBinary))
+class nbytes_of(FunctionElement[int]):  # noqa: N801 — used as a function of SQL
+    """The bytes in a column: the length of text alone counts characters."""
+
+    type = sa.Integer()
+    inherit_cache = True
+
+
+@compiles(nbytes_of)
+def _octet_length(element: nbytes_of, compiler: Any, **options: Any) -> str:
+    return f"octet_length({compiler.process(element.clauses, **options)})"
+
+
+@compiles(nbytes_of, "sqlite")
+def _length_of_bytes(element: nbytes_of, compiler: Any, **options: Any) -> str:
+    # octet_length came with SQLite 3.43.
+    return f"length(CAST({compiler.process(element.clauses, **options)} AS BLOB))"
 
 
 def _notes(conn: sa.Connection, video: "sa.Row[*tuple[Any, ...]]") -> list[Tier]:

@@ -1,17 +1,18 @@
 """Stored tokens and KV on their way back, each checked. Names the video and time of a damage."""
 
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
 
 from agentkit_storage import row_codec
-from agentkit_storage.blobs import Blob, BlobError, BlobFolder
+from agentkit_storage.blobs import Blob, BlobError, Blobs
 from agentkit_storage.errors import DamagedChunkError
 from agentkit_storage.records import Array, GroupRecord
 from agentkit_storage.schema import BlobRow, ChunkRow, GroupRow, KvRow
-from agentkit_storage.sealed import SealError, unseal
+from agentkit_storage.sealed import GROUP, SealError, check_row, unseal
 from agentkit_storage.segments import AGAIN
 
 SYSTEM_PREFIX = -1  # the index of the cache of what stands before the video
@@ -20,26 +21,42 @@ _PREFILL = "drop the video's KV; it is made anew from its tokens"
 
 
 def groups(
-    conn: sa.Connection, blobs: BlobFolder, video_id: str, first: int, stop: int | None, rows: bool
+    conn: sa.Connection, blobs: Blobs, video_id: str, first: int, stop: int | None, rows: bool
 ) -> list[GroupRecord]:
     """Return groups [first, stop) with ids, and with rows where asked for.
 
     Raises:
         DamagedChunkError: ids or rows fail their checksum.
     """
-    query = sa.select(GroupRow, ChunkRow.rows_sha256, BlobRow.nbytes, BlobRow.header_xxh3)
+    chunk = (ChunkRow.rows_sha256, ChunkRow.first_group, ChunkRow.num_groups)
+    query = sa.select(GroupRow, *chunk, BlobRow.nbytes, BlobRow.header_xxh3)
     query = query.join(ChunkRow, ChunkRow.id == GroupRow.chunk_id)
     query = query.join(BlobRow, BlobRow.sha256 == ChunkRow.rows_sha256, isouter=True)
     query = query.where(GroupRow.video_id == video_id, GroupRow.number >= first)
     if stop is not None:
         query = query.where(GroupRow.number < stop)
     found = conn.execute(query.order_by(GroupRow.number)).all()
+    _require_whole_chunks(found, first, stop)
     return [_group(row, blobs, rows) for row in found]
 
 
-def _group(row: "sa.Row[*tuple[Any, ...]]", blobs: BlobFolder, rows: bool) -> GroupRecord:
+def _require_whole_chunks(
+    rows: "Sequence[sa.Row[*tuple[Any, ...]]]", first: int, stop: int | None
+) -> None:
+    """Raise DamagedChunkError where a chunk has fewer groups than it was stored with."""
+    found = Counter(row.chunk_id for row in rows)
+    for row in {row.chunk_id: row for row in rows}.values():
+        end = row.first_group + row.num_groups
+        wanted = min(end, end if stop is None else stop) - max(row.first_group, first)
+        if found[row.chunk_id] != wanted:
+            what = f"{found[row.chunk_id]} of {wanted} groups are left"
+            raise DamagedChunkError(row.video_id, row.start_s, row.end_s, what, AGAIN)
+
+
+def _group(row: "sa.Row[*tuple[Any, ...]]", blobs: Blobs, rows: bool) -> GroupRecord:
     array = None
     try:
+        check_row(row._mapping, GROUP)
         ids = None if row.ids is None else tuple(unseal(row.ids, np.int32).tolist())
         if rows and ids is None and row.rows_sha256 is not None and row.num_tokens:
             names = row_codec.names(row.number, row.rows_codec)
@@ -53,7 +70,7 @@ def _group(row: "sa.Row[*tuple[Any, ...]]", blobs: BlobFolder, rows: bool) -> Gr
 
 def kv(
     conn: sa.Connection,
-    blobs: BlobFolder,
+    blobs: Blobs,
     key: tuple[str, str, int],
     names: Collection[str] | None,
 ) -> dict[str, Array]:

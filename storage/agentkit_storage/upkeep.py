@@ -1,18 +1,17 @@
 """Looking after a store: check every hash, count bytes, free what nothing refers to."""
 
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
-from agentkit_storage import chunks, faults, tokens
-from agentkit_storage.blobs import Blob, BlobFolder
+from agentkit_storage import chunks, tokens
+from agentkit_storage.blob_files import remove_unfinished
+from agentkit_storage.blobs import Blob, Blobs
 from agentkit_storage.database import Database
 from agentkit_storage.errors import StoreError
-from agentkit_storage.files import TMP
 from agentkit_storage.records import Segment
 from agentkit_storage.schema import (
     BlobRow,
@@ -37,10 +36,10 @@ _UNUSED = ~(
 )
 
 
-def verify(db: Database, blobs: BlobFolder, progress: Progress | None = None) -> list[Problem]:
+def verify(db: Database, blobs: Blobs, progress: Progress | None = None) -> list[Problem]:
     """Check the database, every blob's SHA-256, every chunk's digest and every vector."""
+    problems = [Problem(f"database: {line}") for line in db.problems()]
     with db.read() as conn:
-        problems = [Problem(f"database: {line}") for line in _database_problems(conn)]
         checks = [partial(_blob_problem, blobs, row) for row in _blobs_in_use(conn)]
         checks += [partial(_chunk_problem, conn, blobs, row) for row in _chunks(conn)]
         checks += [partial(_sound_problem, conn, row) for row in conn.execute(sa.select(VideoRow))]
@@ -51,7 +50,7 @@ def verify(db: Database, blobs: BlobFolder, progress: Progress | None = None) ->
     return problems
 
 
-def stats(db: Database, blobs: BlobFolder, index_folder: Path) -> StoreStats:
+def stats(db: Database, blobs: Blobs, index_folder: Path) -> StoreStats:
     """Return bytes by tier and video. A blob that two videos share is counted for both."""
     with db.read() as conn:
         notes = _sums(conn, NoteRow.video_id, nbytes_of(NoteRow.text))
@@ -66,17 +65,17 @@ def stats(db: Database, blobs: BlobFolder, index_folder: Path) -> StoreStats:
                    ids.get(id_, 0) + rows.get(id_, 0), kv.get(id_, 0))
         for id_ in videos
     ]  # fmt: skip
-    files = [(path, _size(path)) for path in blobs.files()]
+    files = list(blobs.files.listed())
     return StoreStats(
         videos=tuple(by_video),
-        database=sum(_size(path) for path in db.path.parent.glob(f"{db.path.name}*")),
-        blobs=sum(size for _, size in files),
-        index=sum(_size(path) for path in index_folder.glob("*")),
-        unreferenced=sum(size for path, size in files if path.stem not in used),
+        database=db.nbytes(),
+        blobs=sum(file.nbytes for file in files),
+        index=sum(path.stat().st_size for path in index_folder.glob("*")),
+        unreferenced=sum(file.nbytes for file in files if file.name not in used),
     )
 
 
-def gc(db: Database, blobs: BlobFolder, index_folder: Path, grace_s: float) -> int:
+def gc(db: Database, blobs: Blobs, index_folder: Path, grace_s: float) -> int:
     """Free blobs that no row refers to; return bytes freed.
 
     Done under the write lock: a writer that counts on a blob looks for its file under the same
@@ -85,15 +84,13 @@ def gc(db: Database, blobs: BlobFolder, index_folder: Path, grace_s: float) -> i
     with db.write("gc") as conn:
         conn.execute(sa.delete(BlobRow).where(_UNUSED))
         known = set(conn.scalars(sa.select(BlobRow.sha256)))
-        freed = [path for path in blobs.files() if path.suffix != TMP and path.stem not in known]
-        unfinished = [
-            path for path in (*blobs.files(), *index_folder.glob("*")) if path.suffix == TMP
-        ]
-        freed += [path for path in unfinished if _age_s(path) >= grace_s]
-        return sum(_remove(path) for path in freed)
+        unused = [file for file in blobs.files.listed() if file.is_whole and file.name not in known]
+        freed = sum(blobs.files.remove(file.name) for file in unused)
+        freed += blobs.files.remove_unfinished(grace_s)
+        return freed + remove_unfinished(index_folder, "*", grace_s)
 
 
-def free(db: Database, blobs: BlobFolder, sha256s: Sequence[str]) -> int:
+def free(db: Database, blobs: Blobs, sha256s: Sequence[str]) -> int:
     """Free those of some blobs that nothing refers to by now; return bytes freed."""
     if not sha256s:
         return 0
@@ -103,36 +100,7 @@ def free(db: Database, blobs: BlobFolder, sha256s: Sequence[str]) -> int:
             some = BlobRow.sha256.in_(sha256s[at : at + _BATCH])
             freed += conn.scalars(sa.select(BlobRow.sha256).where(some, _UNUSED))
             conn.execute(sa.delete(BlobRow).where(some, _UNUSED))
-        return sum(_remove(blobs.path(sha256)) for sha256 in freed)
-
-
-def _age_s(path: Path) -> float:
-    try:
-        return time.time() - path.stat().st_mtime
-    except FileNotFoundError:  # finished in between
-        return -1.0
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:  # unfinished a moment ago
-        return 0
-
-
-def _remove(path: Path) -> int:
-    nbytes = _size(path)
-    path.unlink(missing_ok=True)
-    faults.point("file.gone")
-    return nbytes
-
-
-def _database_problems(conn: sa.Connection) -> Iterator[str]:
-    if conn.dialect.name != "sqlite":
-        return
-    yield from (row[0] for row in conn.execute(sa.text("PRAGMA integrity_check")) if row[0] != "ok")
-    for row in conn.execute(sa.text("PRAGMA foreign_key_check")):
-        yield f"a row of {row[0]} belongs to nothing"
+        return sum(blobs.files.remove(sha256) for sha256 in freed)
 
 
 def _blobs_in_use(conn: sa.Connection) -> "list[sa.Row[*tuple[Any, ...]]]":
@@ -161,7 +129,7 @@ def _chunks(conn: sa.Connection) -> "list[sa.Row[*tuple[Any, ...]]]":
     return list(conn.execute(query.order_by(ChunkRow.id)))
 
 
-def _blob_problem(blobs: BlobFolder, row: "sa.Row[*tuple[Any, ...]]") -> Problem | None:
+def _blob_problem(blobs: Blobs, row: "sa.Row[*tuple[Any, ...]]") -> Problem | None:
     what = blobs.problem(Blob(row.sha256, row.nbytes, row.header_xxh3))
     if what is None:
         return None
@@ -169,17 +137,18 @@ def _blob_problem(blobs: BlobFolder, row: "sa.Row[*tuple[Any, ...]]") -> Problem
 
 
 def _chunk_problem(
-    conn: sa.Connection, blobs: BlobFolder, row: "sa.Row[*tuple[Any, ...]]"
+    conn: sa.Connection, blobs: Blobs, row: "sa.Row[*tuple[Any, ...]]"
 ) -> Problem | None:
     try:
         groups = tokens.groups(
             conn, blobs, row.video_id, row.first_group, row.first_group + row.num_groups, rows=True
         )
+        notes = chunks.select_chunk_notes(conn, row.id)
         segments = _segments(conn, row.id)
     except StoreError as error:
         return Problem(str(error), row.video_id, row.start_s, row.end_s)
     found = (
-        chunks.digest(chunks.select_chunk_notes(conn, row.id), groups),
+        chunks.digest(notes, groups),
         chunks.digest(segments=segments),
     )
     if found == (row.digest, row.texts_digest):
@@ -202,7 +171,10 @@ def _segments(conn: sa.Connection, chunk_id: int) -> list[Segment]:
 
 
 def _sound_problem(conn: sa.Connection, row: "sa.Row[*tuple[Any, ...]]") -> Problem | None:
-    heard = chunks.digest(chunks.select_sound_notes(conn, row.id))
+    try:
+        heard = chunks.digest(chunks.select_sound_notes(conn, row.id))
+    except StoreError as error:
+        return Problem(str(error), row.id, 0.0, row.duration_s)
     if row.sound_digest in (None, heard):
         return None
     return Problem(

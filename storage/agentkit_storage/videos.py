@@ -14,6 +14,7 @@ from agentkit_storage.errors import (
     AmbiguousVideoError,
     IncompatibleError,
     RecordError,
+    StoreDamagedError,
     UnknownVideoError,
 )
 from agentkit_storage.filters import any_of, of_videos
@@ -119,8 +120,7 @@ def pin_kv(conn: sa.Connection, video_id: str, pinned: bool) -> None:
 
 def collections(conn: sa.Connection) -> list[str]:
     """Return the names of the collections that have a video, in order."""
-    names = sa.select(VideoRow.collection).distinct()
-    return list(conn.scalars(names.order_by(VideoRow.collection)))
+    return sorted(conn.scalars(sa.select(VideoRow.collection).distinct()))
 
 
 def require(conn: sa.Connection, video_id: str) -> None:
@@ -147,6 +147,17 @@ def select(conn: sa.Connection, where: Filter) -> list[StoredVideo]:
     return [_stored(row, counts.get(row.id, 0), list(tiers), tags.get(row.id, ())) for row in rows]
 
 
+def one(conn: sa.Connection, video_id: str) -> StoredVideo:
+    """Return the video of an id that `find` gave."""
+    found = select(conn, Filter((video_id,)))
+    if not found:
+        raise StoreDamagedError(
+            f"video {video_id[:12]}: the database knows its id and not the video; restore it from "
+            "a copy, or move the store away and ingest again"
+        )
+    return found[0]
+
+
 def find(conn: sa.Connection, name: str) -> str:
     """Return the id of the video that `name` means.
 
@@ -168,8 +179,15 @@ def find(conn: sa.Connection, name: str) -> str:
 
 
 def delete(conn: sa.Connection, video_id: str) -> None:
-    """Remove a video from every tier, and leave word for the indexes of other processes."""
+    """Remove a video from every tier and from search."""
     require(conn, video_id)
+    if conn.dialect.name == "sqlite":
+        _leave_word(conn, video_id)
+    conn.execute(sa.delete(VideoRow).where(VideoRow.id == video_id))
+
+
+def _leave_word(conn: sa.Connection, video_id: str) -> None:
+    """Say which vectors go, to processes that hold them in memory."""
     ids: dict[str, list[int]] = {}
     mine = sa.select(SegmentRow.space, SegmentRow.id).where(SegmentRow.video_id == video_id)
     for space, segment_id in conn.execute(mine.order_by(SegmentRow.id)):
@@ -177,7 +195,6 @@ def delete(conn: sa.Connection, video_id: str) -> None:
     for space, segment_ids in ids.items():
         data = np.asarray(segment_ids, "<i8").tobytes()
         conn.execute(sa.insert(RemovalRow).values(space=space, segment_ids=data))
-    conn.execute(sa.delete(VideoRow).where(VideoRow.id == video_id))
 
 
 def _stored(

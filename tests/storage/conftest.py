@@ -1,5 +1,6 @@
-"""A store in a folder of its own, and other processes that work on it."""
+"""A store of its own, on SQLite and on PostgreSQL, and other processes that work on it."""
 
+import itertools
 import multiprocessing
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -8,12 +9,16 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from agentkit_storage import Store, testing
+
+from .postgres_server import running
 
 # Forked from a server that has loaded everything: a fresh interpreter takes a second each.
 _PROCESSES = multiprocessing.get_context("forkserver")
 _PROCESSES.set_forkserver_preload(["pytest", "alembic.command", "agentkit_storage.testing"])
+_COUNT = itertools.count()
 
 
 @dataclass
@@ -47,20 +52,71 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "store"
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Let every test of a store run on both databases, but for those of SQLite's own files."""
+    if "location" in metafunc.fixturenames:
+        only_sqlite = metafunc.definition.get_closest_marker("sqlite") is not None
+        databases = ["sqlite"] if only_sqlite else ["sqlite", "postgresql"]
+        metafunc.parametrize("location", databases, indirect=True)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[sa.Engine]:
+    """A server for all tests of this process, or a reason to skip."""
+    with running() as url:
+        if isinstance(url, str):
+            pytest.skip(url)
+        server = sa.create_engine(url.set(database="postgres"), isolation_level="AUTOCOMMIT")
+        yield server
+        server.dispose()
+
+
+@pytest.fixture(scope="session")
+def empty_store(postgres: sa.Engine, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The name of a database with an empty store, to copy: quicker than to migrate each."""
+    with postgres.connect() as conn:
+        conn.execute(sa.text("CREATE DATABASE empty_store"))
+    Store.open(_url(postgres, "empty_store", tmp_path_factory.mktemp("empty"))).close()
+    return "empty_store"
+
+
+def _url(server: sa.Engine, database: str, folder: Path) -> str:
+    url = server.url.set(drivername="postgresql", database=database)
+    return url.update_query_dict({"blobs": str(folder)}).render_as_string()
+
+
 @pytest.fixture
-def store(folder: Path) -> Iterator[Store]:
-    with Store.open(folder) as store:
+def location(request: pytest.FixtureRequest, folder: Path) -> Iterator[str]:
+    """What `Store.open` takes: a store that is empty; its blobs are in `folder` in any case."""
+    if request.param == "sqlite":
+        yield str(folder)
+        return
+    server: sa.Engine = request.getfixturevalue("postgres")
+    empty: str = request.getfixturevalue("empty_store")
+    database = f"store_{next(_COUNT)}"
+    with server.connect() as conn:
+        conn.execute(sa.text(f"CREATE DATABASE {database} TEMPLATE {empty}"))
+    try:
+        yield _url(server, database, folder)
+    finally:
+        with server.connect() as conn:
+            conn.execute(sa.text(f"DROP DATABASE {database} WITH (FORCE)"))
+
+
+@pytest.fixture
+def store(location: str) -> Iterator[Store]:
+    with Store.open(location) as store:
         yield store
 
 
 @pytest.fixture
-def start_worker(folder: Path) -> StartWorker:
+def start_worker(location: str) -> StartWorker:
     """Start `testing.run` on the store: start_worker(fault, "ingest", video_id, chunks)."""
 
     def start(fault: str, call: str, *arguments: object) -> Worker:
         said, tell = _PROCESSES.Pipe(duplex=False)
         process = _PROCESSES.Process(
-            target=testing.run, args=(folder, fault, tell, call, *arguments), daemon=True
+            target=testing.run, args=(location, fault, tell, call, *arguments), daemon=True
         )
         process.start()
         tell.close()

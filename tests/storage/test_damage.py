@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentkit_storage import Store
-from agentkit_storage.blobs import Blob, BlobError, BlobFolder
+from agentkit_storage.blob_files import LocalFiles
+from agentkit_storage.blobs import Blob, BlobError, Blobs
 from agentkit_storage.errors import DamagedChunkError, RecordError, StoreDamagedError, StoreError
 from agentkit_storage.testing import (
     KV_FINGERPRINT,
@@ -34,8 +35,8 @@ def flip(path: Path, at: int) -> None:
 
 def blob_of(folder: Path, wanted: dict[str, np.ndarray]) -> Path:
     """Return the file that holds these arrays: the store is content-addressed."""
-    blob = BlobFolder(folder / "blobs").put(wanted)
-    return BlobFolder(folder / "blobs").path(blob.sha256)
+    files = LocalFiles(folder / "blobs")
+    return files.path(Blobs(files).put(wanted).sha256)
 
 
 @pytest.mark.parametrize("at", [0, 3, 8, 40, 400, -1, -300])
@@ -176,11 +177,12 @@ def test_a_database_that_is_none_is_one_line(closed: Path) -> None:
 def test_any_change_to_a_blob_is_noticed(
     tmp_path_factory: pytest.TempPathFactory, junk: bytes, at: int, keep_size: bool
 ) -> None:
-    folder = BlobFolder(tmp_path_factory.mktemp("blobs"))
+    files = LocalFiles(tmp_path_factory.mktemp("blobs"))
+    folder = Blobs(files)
     blob = folder.put({"a": np.arange(6), "b": np.ones((2, 2), np.float16)})
-    data = folder.path(blob.sha256).read_bytes()
+    data = files.path(blob.sha256).read_bytes()
     changed = data[:at] + junk + data[at + (len(junk) if keep_size else 0) :]
-    folder.path(blob.sha256).write_bytes(changed)
+    files.path(blob.sha256).write_bytes(changed)
     if changed == data:
         assert set(folder.read(blob)) == {"a", "b"}
         return
@@ -199,7 +201,7 @@ ARRAYS = {
 
 
 def test_blobs_keep_type_shape_and_order(tmp_path: Path) -> None:
-    folder = BlobFolder(tmp_path)
+    folder = Blobs(LocalFiles(tmp_path))
     found = folder.read(folder.put(ARRAYS))
     assert {name: array.dtype for name, array in found.items()} == {
         name: array.dtype for name, array in ARRAYS.items()
@@ -210,10 +212,10 @@ def test_blobs_keep_type_shape_and_order(tmp_path: Path) -> None:
 
 
 def test_a_blob_is_named_by_its_content(tmp_path: Path) -> None:
-    folder = BlobFolder(tmp_path)
+    folder = Blobs(LocalFiles(tmp_path))
     turned = dict(reversed(ARRAYS.items()))
     assert folder.put(ARRAYS) == folder.put(turned)
-    assert len(list(folder.files())) == 1
+    assert len(list(folder.files.listed())) == 1
     with pytest.raises(BlobError, match="no array named 'x'"):
         folder.read(folder.put(ARRAYS), ["x"])
     with pytest.raises(BlobError, match="unreadable"):

@@ -100,12 +100,12 @@ def test_a_blob_that_another_video_shares_stays(store: Store) -> None:
     assert kept(store) == [B]
 
 
-def test_the_budget_is_the_stores_and_none_drops_nothing(folder: Path) -> None:
-    with Store.open(folder) as store:
+def test_the_budget_is_the_stores_and_none_drops_nothing(location: str) -> None:
+    with Store.open(location) as store:
         put(store, A)
         assert store.trim_kv() == 0
         assert kept(store) == [A]
-    with Store.open(folder, kv_budget_bytes=0) as store:
+    with Store.open(location, kv_budget_bytes=0) as store:
         assert store.trim_kv(keep=[A]) == 0
         assert store.trim_kv() > 0
 
@@ -121,10 +121,10 @@ def test_the_budget_is_the_stores_and_none_drops_nothing(folder: Path) -> None:
     share=st.floats(0, 1),
 )
 def test_trimming_is_the_obvious_loop(
-    folder: Path, used: list[str], pinned: set[str], share: float
+    location: str, used: list[str], pinned: set[str], share: float
 ) -> None:
     """The slow twin works on a list of (video, bytes), the least recently used first."""
-    with Store.open(folder) as store:
+    with Store.open(location) as store:
         for at, video_id in enumerate((A, B, C)):
             put(store, video_id, chunks=at)
             store.pin_kv(video_id, video_id in pinned)

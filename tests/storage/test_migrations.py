@@ -17,9 +17,9 @@ from alembic.script import ScriptDirectory
 from sqlalchemy.dialects import postgresql
 
 from agentkit_storage import Store, database
-from agentkit_storage.database import Database
 from agentkit_storage.errors import StoreBusyError, StoreVersionError
 from agentkit_storage.schema import REVISION, Base
+from agentkit_storage.sqlite import SQLite
 from agentkit_storage.testing import draw_chunk, draw_sound, draw_video
 
 A, B = "a1" * 32, "b2" * 32
@@ -34,8 +34,8 @@ def test_the_newest_revision_is_the_one_that_the_code_knows() -> None:
 
 
 def test_migrated_tables_are_the_models(tmp_path: Path) -> None:
-    db = Database(tmp_path / "db.sqlite")
-    db.migrate(tmp_path / "lock")
+    db = SQLite(tmp_path / "db.sqlite")
+    db.migrate()
     with db.read() as conn:
         context = MigrationContext.configure(
             conn,
@@ -117,7 +117,7 @@ def test_a_store_of_a_newer_version_is_left_alone(folder: Path) -> None:
 
 def test_the_database_is_set_up_for_many(folder: Path) -> None:
     Store.open(folder).close()
-    db = Database(folder / "store.sqlite")
+    db = SQLite(folder / "store.sqlite")
     with db.read() as conn:
         found = [
             conn.exec_driver_sql(f"PRAGMA {name}").scalar()

@@ -23,9 +23,9 @@ with Store.open(sys.argv[1]) as store, store.ingest_lock(sys.argv[2]) as held:
 """
 
 
-def hold_lock(folder: Path) -> subprocess.Popen[str]:
+def hold_lock(location: str) -> subprocess.Popen[str]:
     holder = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(folder), A],
+        [sys.executable, "-c", HOLD, location, A],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -94,16 +94,16 @@ def test_two_ingests_of_one_video_make_one(
 
 
 def test_a_new_store_may_be_opened_by_several_at_once(
-    folder: Path, start_worker: StartWorker
+    location: str, start_worker: StartWorker
 ) -> None:
     workers = [start_worker("", "ingest", letter * 64, 1) for letter in "abc"]
     assert [worker.finish()[0] for worker in workers] == [0, 0, 0]
-    with Store.open(folder) as store:
+    with Store.open(location) as store:
         assert len(store.videos()) == 3
 
 
-def test_the_lock_is_held_by_one(store: Store, folder: Path) -> None:
-    holder = hold_lock(folder)
+def test_the_lock_is_held_by_one(store: Store, location: str) -> None:
+    holder = hold_lock(location)
     with store.ingest_lock(A, wait=False) as held:
         assert held is False
     with store.ingest_lock("b2" * 32, wait=False) as held:
@@ -122,8 +122,8 @@ def test_the_lock_is_held_by_one(store: Store, folder: Path) -> None:
         assert held is True
 
 
-def test_a_killed_holder_frees_the_lock(store: Store, folder: Path) -> None:
-    holder = hold_lock(folder)
+def test_a_killed_holder_frees_the_lock(store: Store, location: str) -> None:
+    holder = hold_lock(location)
     holder.kill()
     holder.communicate()
     with store.ingest_lock(A, wait=False) as held:

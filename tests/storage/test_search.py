@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from agentkit_storage import ChunkRecord, Filter, Segment, Store
 from agentkit_storage.errors import VectorError
 from agentkit_storage.testing import TEXT_SIZE, draw_chunk, draw_vector, draw_video, ingest
-from agentkit_storage.words import match_expression
+from agentkit_storage.words import match_expression, terms_in
 
 A, B, C = "a1" * 32, "b2" * 32, "c3" * 32
 
@@ -73,10 +73,10 @@ def test_an_empty_store_finds_nothing(store: Store) -> None:
     assert store.search_words("car", 3) == []
 
 
-def test_what_another_process_adds_and_removes_is_seen(folder: Path, store: Store) -> None:
+def test_what_another_process_adds_and_removes_is_seen(location: str, store: Store) -> None:
     fill(store, A)
     assert len(scores(store, query_of(3), 999)) == 12
-    with Store.open(folder) as other:
+    with Store.open(location) as other:
         fill(other, B)
         np.testing.assert_allclose(
             scores(store, query_of(3), 999), brute_force(query_of(3), [A, B]), atol=1e-6
@@ -224,6 +224,6 @@ def test_a_query_of_100_kb_is_answered(store: Store) -> None:
 
 
 def test_operators_are_words() -> None:
-    assert match_expression('a OR "b c" d* -e col:f NEAR(g)') == (
+    assert match_expression(terms_in('a OR "b c" d* -e col:f NEAR(g)')) == (
         '"a" OR "OR" OR "b c" OR "d"* OR "e" OR "col f" OR "NEAR g"'
     )

@@ -1,4 +1,4 @@
-"""Many at once: domains and tags of videos, chunks that workers have, and who holds a lock."""
+"""Many at once: domains and tags, chunks that workers have, who holds a lock; rows are sealed."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -12,6 +12,8 @@ _ROW_ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 def upgrade() -> None:
     domain = sa.Column("domain", sa.String(64), nullable=False, server_default="")
     op.add_column("video", domain)
+    for table in ("video_group", "note", "segment"):
+        op.add_column(table, sa.Column("seal", sa.LargeBinary, nullable=True))
     op.create_table(
         "video_tag",
         _video_id(primary_key=True),
