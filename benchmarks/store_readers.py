@@ -110,8 +110,8 @@ def read(tell: Connection, crew: Crew, number: int) -> None:
             call(store, kind, crew.load, random)
         crew.ready.wait(WAIT_S)
         began = time.perf_counter()
-        for due_s in np.cumsum(gaps_s).tolist():
-            kind = KINDS[int(random.integers(len(KINDS)))]
+        for at, due_s in enumerate(np.cumsum(gaps_s).tolist()):
+            kind = KINDS[(number + at) % len(KINDS)]
             time.sleep(max(0.0, began + due_s - time.perf_counter()))
             started = time.perf_counter()
             try:
