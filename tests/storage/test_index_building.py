@@ -5,6 +5,7 @@ A trainer that waits at a gate stands for a slow one.
 
 import functools
 import logging
+import os
 import signal
 import subprocess
 import sys
@@ -333,7 +334,8 @@ def test_who_only_read_does_not_wait_for_what_is_made(store: Store, folder: Path
 
 def run_reader(folder: Path, how: str, fault: str) -> int:
     command = [sys.executable, "-c", READER, str(folder), how]
-    return subprocess.run(command, env={faults.VARIABLE: fault}, timeout=60, check=False).returncode
+    variables = os.environ | {faults.VARIABLE: fault}
+    return subprocess.run(command, env=variables, timeout=60, check=False).returncode  # noqa: S603 — our own
 
 
 def test_who_wrote_leaves_the_kind_that_fits(
