@@ -1,8 +1,8 @@
 """`ingest`: files and folders into the store, with progress on stderr."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from agentkit.session import Session
     from agentkit.types import IngestEvent, SamplingPlan, StoredVideo
-
-OnEvent = Callable[["IngestEvent"], None]
 
 # What a folder is searched for. A file named by itself is tried whatever its name.
 VIDEO_SUFFIXES = frozenset(
@@ -48,6 +46,18 @@ def ingest(
         str | None,
         typer.Option("--collection", metavar="NAME", help="Where videos that are new go."),
     ] = None,
+    executor: Annotated[
+        str | None,
+        typer.Option("--executor", metavar="NAME", help="Who looks at frames: local or ray."),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option("--workers", metavar="N", help="Processes that look; 1: this one itself."),
+    ] = None,
+    encoders: Annotated[
+        int | None,
+        typer.Option("--encoders", metavar="N", help="With ray: videos encoded at once."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One object per line and event.")] = False,
 ) -> None:
     """Look at videos and keep what is seen.
@@ -57,15 +67,24 @@ def ingest(
     """
     options.when_interrupted = INTERRUPTED
     files = list(_files(paths))
-    given = {"fps": fps, "max_frames": max_frames}
-    sampling = {name: value for name, value in given.items() if value is not None}
-    settings = options.settings(sampling=sampling, collection=collection)
+    sampling = _given(fps=fps, max_frames=max_frames)
+    work = _given(executor=executor, workers=workers, encoders=encoders)
+    settings = options.settings(sampling=sampling, ingest=work, collection=collection)
     plan = settings.sampling.plan() if sampling else None
-    with options.open_session(settings) as session:
-        ingested = _ingest_as_json if as_json else _ingest_for_people
-        failed = sum(not ingested(session, file, plan) for file in files)
+    if settings.ingest.executor == "ray":
+        from agentkit.cli.ingest_many import ingest_many
+
+        failed = ingest_many(settings, files, plan, as_json)
+    else:
+        with options.open_session(settings) as session:
+            ingested = _ingest_as_json if as_json else _ingest_for_people
+            failed = sum(not ingested(session, file, plan) for file in files)
     if failed:
         raise typer.Exit(1)
+
+
+def _given(**flags: Any) -> dict[str, Any]:
+    return {name: value for name, value in flags.items() if value is not None}
 
 
 def _files(paths: list[str]) -> Iterator[str]:
@@ -104,14 +123,14 @@ def _ingest_as_json(session: "Session", path: str, plan: "SamplingPlan | None") 
 
     try:
         session.ingest(path, plan, on_event)
-    except _file_errors() as error:
-        show.as_json(json_forms.event(_failed(last, error)))
+    except file_errors() as error:
+        show.as_json(json_forms.event(failed_event(last, error)))
         show.error(str(error))
         return False
     return True
 
 
-def _failed(last: "IngestEvent", error: BaseException) -> "IngestEvent":
+def failed_event(last: "IngestEvent", error: BaseException) -> "IngestEvent":
     from dataclasses import replace
 
     return replace(last, event="error", stage="", share=0.0, message=str(error))
@@ -123,30 +142,30 @@ def _ingest_for_people(session: "Session", path: str, plan: "SamplingPlan | None
 
     last = IngestEvent("start", "", path)
     try:
-        with _progress() as progress:
-            draw = _drawing(progress, show.printable(Path(path).name))
+        with progress_bars() as progress:
+            bar = Bar(progress, show.printable(Path(path).name))
 
             def on_event(event: IngestEvent) -> None:
                 nonlocal last
                 last = event
-                draw(event)
+                bar.draw(event)
 
             video = session.ingest(path, plan, on_event)
-    except _file_errors() as error:
+    except file_errors() as error:
         show.error(str(error))
         return False
-    typer.echo(_line(video, last))
+    typer.echo(line_of(video, last))
     return True
 
 
-def _line(video: "StoredVideo", last: "IngestEvent") -> str:
+def line_of(video: "StoredVideo", last: "IngestEvent") -> str:
     done = "in the store already" if last.event == "skip" else f"{last.seconds:.1f} s of work"
     chunks = f"{video.chunks} chunks" if video.chunks != 1 else "1 chunk"
     length = show.clock(video.duration_s)
     return f"{video.video_id[: show.SHORT_ID]}  {show.name_of(video)}  {length}  {chunks}  {done}"
 
 
-def _file_errors() -> tuple[type[Exception], ...]:
+def file_errors() -> tuple[type[Exception], ...]:
     """Return what may be wrong with one file while the next may be fine."""
     from agentkit.errors import PluginError, VideoError
     from agentkit_storage.errors import DamagedChunkError, RecordError, UnknownVideoError
@@ -155,7 +174,7 @@ def _file_errors() -> tuple[type[Exception], ...]:
     return (VideoError, PluginError, RecordError, UnknownVideoError, DamagedChunkError, RoomError)
 
 
-def _progress() -> "Progress":
+def progress_bars() -> "Progress":
     """Return a progress bar on stderr: nothing is drawn where stderr is no terminal."""
     from rich.console import Console
     from rich.progress import (
@@ -179,11 +198,16 @@ def _progress() -> "Progress":
     )
 
 
-def _drawing(progress: "Progress", name: str) -> OnEvent:
-    """Return what moves the bar: by chunks, and within a stage by its share."""
-    task = progress.add_task(name, total=None, stage="loading models")
+class Bar:
+    """One file's bar: it moves by chunks, and within a stage by its share."""
 
-    def draw(event: "IngestEvent") -> None:
+    def __init__(self, progress: "Progress", name: str) -> None:
+        self._progress = progress
+        self._task = progress.add_task(name, total=None, stage="loading models")
+
+    def draw(self, event: "IngestEvent") -> None:
+        """Move to where the ingest is."""
+        progress, task = self._progress, self._task
         if event.event == "stage" and event.share:
             progress.update(task, total=1.0, completed=event.share, stage=event.stage)
         elif event.event == "stage":
@@ -192,4 +216,6 @@ def _drawing(progress: "Progress", name: str) -> OnEvent:
             stage = f"chunk {event.chunk} of {event.of}"
             progress.update(task, total=event.of, completed=event.chunk, stage=stage)
 
-    return draw
+    def end(self) -> None:
+        """Take the bar away."""
+        self._progress.remove_task(self._task)

@@ -132,7 +132,7 @@ class Task:
             observer = _observer(self.recipe)
             outcome = self.work.run(observer, self.sight, self.recipe.picture_px)
         except Exception as error:  # a process boundary  # noqa: BLE001
-            return Outcome(error=_portable(error))
+            return Outcome(error=portable(error))
         return _with_remarks(outcome, observer.domain.broken)
 
 
@@ -178,7 +178,7 @@ def _check_same(observer: Observer, recipe: Recipe) -> None:
     )
 
 
-def _portable(error: Exception) -> Exception:
+def portable(error: Exception) -> Exception:
     """Return an error that survives pickling, with where it happened as a note (shown by -vv)."""
     where = "".join(traceback.format_exception(error))
     try:
