@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from agentkit.doctor import Check
     from agentkit.models import ModelSpec
     from agentkit.plugin_manager import PluginState
+    from agentkit.remedies import Remedied
+    from agentkit.store_report import StoreReport, VideoReport
     from agentkit.types import (
         Answer,
         ChunkHit,
@@ -110,6 +112,59 @@ EVENT: Keys = {
     "path": "the file",
     "message": "the error, or a remark",
 }
+TAGGED: Keys = {
+    "video_id": "SHA-256 of the content",
+    "tags": "the tags that it has now, in order",
+}
+PROBLEM: Keys = {
+    "video_id": "SHA-256 of the video's content; null where it concerns the whole store",
+    "name": "the video's file name; empty where there is none",
+    "start_s": "where the damage begins, in seconds, or null",
+    "end_s": "where it ends, or null",
+    "what": "what is wrong",
+    "remedy": "what to do about it; empty where `what` says it",
+}
+REBUILT: Keys = {"index": "bytes of the indexes of vectors"}
+FREED: Keys = {
+    "freed": "bytes freed",
+    "unreferenced": "bytes that nothing refers to and that are left, younger than `--grace`",
+}
+STATS: Keys = {
+    "videos": "what each video takes, a list",
+    "tiers": "bytes by tier: `notes`, `vectors`, `tokens`, `kv`; what is shared counts for each",
+    "database": "bytes of the database",
+    "index": "bytes of the indexes of vectors",
+    "blobs": "bytes of all files of tokens and KV",
+    "unreferenced": "bytes of them that nothing refers to; `store gc` frees them",
+    "kv_budget": "most that KV may take (`tiers.kv_budget_gb`), in bytes, or null",
+}
+VIDEO_STATS: Keys = {
+    "video_id": "SHA-256 of the content",
+    "name": "its file's name",
+    "notes": "bytes of its notes",
+    "vectors": "bytes of its vectors",
+    "tokens": "bytes of its tokens",
+    "kv": "bytes of its KV",
+    "owner": "who works on it, or null",
+    "jobs": "its chunks that workers were given and that are not stored, a list",
+}
+OWNER: Keys = {
+    "host": "the machine",
+    "pid": "the process on it",
+    "since": "when it began, in seconds since 1970",
+    "beat_at": "when it last said so",
+}
+JOB: Keys = {
+    "chunk": "the chunk's index",
+    "attempts": "how often it was tried",
+    "worker": "who has it, or had it last",
+    "error": "why the last attempt came to nothing; may be empty",
+    "updated_at": "when that was said, in seconds since 1970",
+}
+MIGRATED: Keys = {
+    "from": "the revision that was found; null where the store is new",
+    "to": "the revision that it has now",
+}
 REMOVED: Keys = {"removed": "SHA-256 of the content of the video that was removed"}
 EXPORTED: Keys = {
     "bundle": "the file that was written",
@@ -186,6 +241,23 @@ def whole_video(value: "StoredVideo", tiers: Iterable["Tier"]) -> Form:
     """Return what `videos show --json` prints: everything that the store says of a video."""
     form = _picked(value, [key for key in WHOLE_VIDEO if key != "kept"])
     return form | {"kept": [_picked(tier, TIER) for tier in tiers]}
+
+
+def problem(value: "Remedied") -> Form:
+    """Return one of the problems that `store verify --json` prints."""
+    return _picked(value, PROBLEM)
+
+
+def stats(value: "StoreReport") -> Form:
+    """Return what `store stats --json` prints."""
+    videos = [_video_stats(video) for video in value.videos]
+    return _picked(value, STATS) | {"videos": videos, "tiers": dict(value.tiers)}
+
+
+def _video_stats(value: "VideoReport") -> Form:
+    owner = None if value.owner is None else _picked(value.owner, OWNER)
+    jobs = [_picked(job, JOB) for job in value.jobs]
+    return _picked(value, VIDEO_STATS) | {"owner": owner, "jobs": jobs}
 
 
 def event(value: "IngestEvent") -> Form:

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from agentkit import json_forms
-from agentkit.cli import show
+from agentkit.cli import progress, show
 from agentkit.cli.options import Options, takes_common
+from agentkit.cli.which import Collection, From, OfDomain, Tags, To, where, which
 from agentkit.errors import QuestionError, VideoError
 
 if TYPE_CHECKING:
     from agentkit.session import Session
-    from agentkit.types import Answer
+    from agentkit.types import Answer, Where
 
 Videos = Annotated[
     list[str] | None,
@@ -23,10 +24,6 @@ Videos = Annotated[
         metavar="VIDEO",
         help="An id, the beginning of one, or a path; may be repeated. Default: every video.",
     ),
-]
-Collection = Annotated[
-    str | None,
-    typer.Option("--collection", metavar="NAME", help="Look in this collection only."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one object, as documented.")]
 END_OF_CHAT = ("exit", "quit", "/exit", "/quit")
@@ -42,34 +39,47 @@ def ask(
     question: Annotated[str, typer.Argument(metavar="QUESTION")],
     video: Videos = None,
     collection: Collection = None,
+    of_domain: OfDomain = None,
+    tag: Tags = None,
+    start: From = None,
+    end: To = None,
     as_json: Json = False,
 ) -> None:
     """Answer a question, with citations.
 
     Each citation says where in which video the answer comes from. What was looked at is on stderr.
     """
+    held_to = where(which(collection, of_domain, tag), start, end)
     with options.open_session() as session:
         if as_json:
-            answer = session.ask(question, video or None, collection=collection)
+            with progress.again() as on_event:
+                answer = session.ask(question, video or None, on_event=on_event, **held_to)
             show.as_json(json_forms.answer(answer))
         else:
-            _answer(session, question, video or None, collection)
+            _answer(session, question, video or None, held_to)
 
 
-def chat(options: Options, video: Videos = None, collection: Collection = None) -> None:
+def chat(
+    options: Options,
+    video: Videos = None,
+    collection: Collection = None,
+    of_domain: OfDomain = None,
+    tag: Tags = None,
+) -> None:
     """Ask question after question; Ctrl-D ends.
 
     Each question is read in the light of those before it.
     """
     with contextlib.suppress(ImportError):
         import readline  # noqa: F401 — gives input() its line editing
+    held_to = where(which(collection, of_domain, tag))
     turns: list[tuple[str, str]] = []
     with options.open_session() as session:
         while (question := _next_question()) is not None:
             if not question:
                 continue
             try:
-                answer = _answer(session, question, video or None, collection, tuple(turns))
+                answer = _answer(session, question, video or None, held_to, tuple(turns))
             except _question_errors() as error:
                 show.error(str(error))
             else:
@@ -81,12 +91,17 @@ def search(
     text: Annotated[str, typer.Argument(metavar="TEXT")],
     video: Videos = None,
     collection: Collection = None,
+    of_domain: OfDomain = None,
+    tag: Tags = None,
+    start: From = None,
+    end: To = None,
     k: Annotated[int, typer.Option("-k", metavar="N", min=1, help="Most hits.")] = 10,
     as_json: Json = False,
 ) -> None:
     """Find where a thing is seen, said or written."""
+    held_to = where(which(collection, of_domain, tag), start, end)
     with options.open_session() as session:
-        hits = session.search(text, video or (), k, collection)
+        hits = session.search(text, video or (), k, **held_to)
         names = _names(session)
     if as_json:
         show.as_json({"hits": [json_forms.hit(hit) for hit in hits]})
@@ -94,8 +109,8 @@ def search(
     for hit in hits:
         chunk = hit.chunk
         name = names.get(chunk.video_id, chunk.video_id[: show.SHORT_ID])
-        where = show.span(hit.start_s, hit.end_s)
-        typer.echo(f"[{name} {where}] {hit.score:.2f} {show.printable(hit.why)}")
+        span = show.span(hit.start_s, hit.end_s)
+        typer.echo(f"[{name} {span}] {hit.score:.2f} {show.printable(hit.why)}")
     if not hits:
         show.remark("nothing near enough was found")
 
@@ -122,13 +137,16 @@ def _answer(
     session: "Session",
     question: str,
     videos: list[str] | None,
-    collection: str | None,
+    held_to: "Where",
     turns: tuple[tuple[str, str], ...] = (),
 ) -> "Answer":
     """Print an answer with its citations, and what it rests on to stderr."""
     streamed: list[str] = []
     on_text = _streaming(streamed) if show.stream_is_terminal() else None
-    answer = session.ask(question, videos, on_text=on_text, history=turns, collection=collection)
+    with progress.again() as on_event:
+        answer = session.ask(
+            question, videos, on_text=on_text, history=turns, on_event=on_event, **held_to
+        )
     _finish("".join(streamed), answer.text)
     names = _names(session)
     for cite in answer.citations:

@@ -64,10 +64,20 @@ def coverage(seen: "Coverage") -> Iterable[str]:
     seconds = f"{sum(seen.seconds.values()):.1f} s"
     looked = ", ".join(seen.instruments) or "no instrument"
     yield f"seen: {frames} ({step}) by {looked}; {whole}; {seen.engine}; {seconds}"
+    if seen.tier == "frames":
+        yield "tier: frames; its tokens could not be read, and were made again from the file"
     if seen.reading:
         yield f"read: {seen.reading}"
     for reason in seen.missing:
         yield f"not seen: {reason}"
+
+
+def size(nbytes: int) -> str:
+    """Return bytes as people read them, in powers of a thousand."""
+    for unit, factor in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if nbytes >= factor:
+            return f"{nbytes / factor:.1f} {unit}"
+    return f"{nbytes} B"
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

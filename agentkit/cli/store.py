@@ -1,168 +1,176 @@
-"""`videos`: what is in the store. `store`: the store as a whole, and bundles of it."""
+"""`store`: the store as a whole, checked, counted, cleaned and migrated; and bundles of it."""
 
-from datetime import datetime
-from hashlib import sha256
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from agentkit import json_forms
-from agentkit.cli import bundles, show
+from agentkit.cli import bundles, progress, show
 from agentkit.cli.groups import Group
 from agentkit.cli.options import Options, takes_common
 
 if TYPE_CHECKING:
-    from agentkit.types import StoredVideo, Tier
+    from agentkit.config import Settings
+    from agentkit.remedies import Remedied
+    from agentkit.store_report import StoreReport, VideoReport
+    from agentkit_storage import Store
 
-Video = Annotated[
-    str, typer.Argument(metavar="VIDEO", help="An id, the beginning of one, or a path.")
-]
 Json = Annotated[bool, typer.Option("--json", help="Print one object, as documented.")]
-Collection = Annotated[
-    str | None, typer.Option("--collection", metavar="NAME", help="Only videos of this collection.")
-]
-TIERS_HEAD = ("TIER", "BYTES", "CHUNKS", "NUMBERS", "USED", "MAKING")
-MAKING_WIDTH = 12  # characters of a making that people see
-HEAD = ("ID", "NAME", "LENGTH", "CHUNKS", "STATE", "TIERS")
+BYTES_HEAD = ("ID", "NAME", "NOTES", "VECTORS", "TOKENS", "KV", "AT WORK ON IT")
 
-videos = typer.Typer(
-    cls=Group, rich_markup_mode=None, help="What is in the store: list, show, pin, remove."
-)
 store = typer.Typer(
-    cls=Group, no_args_is_help=True, rich_markup_mode=None, help="The store: export, import."
+    cls=Group,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="The store: verify, rebuild, gc, stats, migrate, export, import.",
 )
-bundles.add_to(store)
 
 
 def add_to(app: typer.Typer) -> None:
-    app.add_typer(videos, name="videos")
+    for command in (verify, rebuild, gc, stats, migrate):
+        store.command()(takes_common()(command))
+    bundles.add_to(store)
     app.add_typer(store, name="store")
 
 
-@videos.callback(invoke_without_command=True)
-@takes_common()
-def default(options: Options, context: typer.Context) -> None:
-    if context.invoked_subcommand is None:
-        _list(options, None, as_json=False)
+def verify(options: Options, as_json: Json = False) -> None:
+    """Check all that is stored against its hashes.
 
+    Each problem is one line, with its video, its time and its remedy. Exits with 1 if there is any.
+    """
+    from agentkit.remedies import remedied
 
-@videos.command("list")
-@takes_common()
-def list_(options: Options, collection: Collection = None, as_json: Json = False) -> None:
-    """List every video in the store, or in a collection."""
-    _list(options, collection, as_json)
-
-
-@videos.command("show")
-@takes_common()
-def show_(options: Options, video: Video, as_json: Json = False) -> None:
-    """Say everything that the store knows of a video, and what it keeps tier by tier."""
-    with options.open_session() as session:
-        stored = session.video(video)
-        tiers = session.tiers(stored)
+    with _opened(options.settings()) as kept:
+        with progress.bar("checked") as report:
+            problems = kept.verify(report)
+        videos = kept.videos()
+    found = remedied(problems, videos)
     if as_json:
-        show.as_json(json_forms.whole_video(stored, tiers))
-        return
-    for label, value in _described(stored):
-        typer.echo(f"{label + ':':12} {show.printable(value)}")
-    if tiers:
-        typer.echo()
-        show.table(TIERS_HEAD, [_tier_row(tier) for tier in tiers])
+        form = {"problems": [json_forms.problem(each) for each in found], "videos": len(videos)}
+        show.as_json(form)
+    else:
+        for problem in found:
+            typer.echo(_line(problem))
+        show.remark(f"{_count(len(found), 'problem')} in {_count(len(videos), 'video')}")
+    if found:
+        raise typer.Exit(1)
 
 
-@videos.command("pin")
-@takes_common()
-def pin(
+def rebuild(options: Options, as_json: Json = False) -> None:
+    """Make anew what searches read: the indexes of words and of vectors, from SQL."""
+    with _opened(options.settings()) as kept, progress.bar("making the indexes anew"):
+        kept.rebuild()
+        index_bytes = kept.stats().index
+    if as_json:
+        show.as_json({"index": index_bytes})
+    else:
+        typer.echo(f"made the indexes anew  {show.size(index_bytes)}")
+
+
+def gc(
     options: Options,
-    video: Video,
-    off: Annotated[
-        bool, typer.Option("--off", help="Let it go again when room is needed.")
-    ] = False,
+    grace: Annotated[
+        str,
+        typer.Option(
+            "--grace",
+            metavar="T",
+            help="Leave unfinished files younger than this: seconds, MM:SS or H:MM:SS.",
+        ),
+    ] = "1:00:00",
     as_json: Json = False,
 ) -> None:
-    """Keep a video's KV, whatever the budget (tiers.kv_budget_gb) says."""
-    with options.open_session() as session:
-        stored = session.video(video)
-        session.pin(stored, not off)
+    """Free the bytes that nothing refers to any more."""
+    from agentkit.checks import parse_time
+
+    grace_s = parse_time(grace)
+    with _opened(options.settings()) as kept:
+        with progress.bar("freeing"):
+            freed = kept.gc(grace_s)
+        left = kept.stats().unreferenced
     if as_json:
-        show.as_json({"video_id": stored.video_id, "pinned": not off})
-    else:
-        done = "unpinned" if off else "pinned"
-        typer.echo(f"{done} {stored.video_id[: show.SHORT_ID]}  {show.name_of(stored)}")
+        show.as_json({"freed": freed, "unreferenced": left})
+        return
+    typer.echo(f"freed {show.size(freed)}")
+    if left:
+        show.remark(f"{show.size(left)} are of unfinished files younger than {grace}")
 
 
-@videos.command("remove")
-@takes_common()
-def remove(options: Options, video: Video, as_json: Json = False) -> None:
-    """Take a video out of the store; its file stays where it is."""
-    with options.open_session() as session:
-        stored = session.video(video)
-        session.remove(stored.video_id)
+def stats(options: Options, as_json: Json = False) -> None:
+    """Say what the store takes, by tier and video, and who works on what."""
+    from agentkit.store_report import report_of
+
+    settings = options.settings()
+    with _opened(settings) as kept:
+        found = report_of(kept, settings.tiers.kv_budget_bytes)
     if as_json:
-        show.as_json({"removed": stored.video_id})
-    else:
-        typer.echo(f"removed {stored.video_id[: show.SHORT_ID]}  {show.name_of(stored)}")
+        show.as_json(json_forms.stats(found))
+        return
+    for label, value in _totals(found):
+        typer.echo(f"{label + ':':10} {value}")
+    if found.videos:
+        typer.echo()
+        show.table(BYTES_HEAD, [_row(video) for video in found.videos])
 
 
-def _list(options: Options, collection: str | None, as_json: bool) -> None:
-    with options.open_session() as session:
-        stored = session.videos(collection)
+def migrate(options: Options, as_json: Json = False) -> None:
+    """Bring the store to this version's form; every command that opens it does so, too."""
+    with _opened(options.settings()) as kept:
+        before, now = kept.migrated_from, kept.revision()
     if as_json:
-        show.as_json({"videos": [json_forms.video(video) for video in stored]})
-    elif stored:
-        show.table(HEAD, [_row(video) for video in stored])
+        show.as_json({"from": before, "to": now})
+    elif before in (None, now):
+        typer.echo(f"nothing to do: the store has revision {now}")
     else:
-        show.remark("the store holds no video yet; agentkit ingest PATH")
+        typer.echo(f"migrated from revision {before} to {now}")
 
 
-def _row(video: "StoredVideo") -> tuple[str, ...]:
-    return (
-        video.video_id[: show.SHORT_ID],
-        show.name_of(video),
-        show.clock(video.duration_s),
-        str(video.chunks),
-        video.state,
-        ", ".join(video.tiers),
-    )
+@contextmanager
+def _opened(settings: "Settings") -> "Iterator[Store]":
+    """Open the store that the settings name; none is made where none is."""
+    from agentkit.errors import UsageError
+    from agentkit_storage import Store
+
+    where = settings.store
+    if isinstance(where, Path) and not where.exists():
+        raise UsageError(f"{where}: no store; name one with --store, or agentkit ingest PATH")
+    with Store.open(where) as kept:
+        yield kept
 
 
-def _tier_row(tier: "Tier") -> tuple[str, ...]:
-    name = f"{tier.name} ({tier.part})" if tier.part else tier.name
-    used = "" if tier.used_at is None else f"{datetime.fromtimestamp(tier.used_at):%Y-%m-%d %H:%M}"
-    cells = (
-        f"{name}, pinned" if tier.pinned else name,
-        f"{tier.nbytes:,}",
-        str(tier.chunks),
-        tier.dtype or "-",
-        used or "-",
-        _short_making(tier.fingerprint),
-    )
-    return tuple(map(show.printable, cells))
+def _line(problem: "Remedied") -> str:
+    """Return `name 00:12-00:20  what; remedy`, without what is not known."""
+    span = "" if problem.start_s is None else f" {show.span(problem.start_s, problem.end_s or 0.0)}"
+    where = f"{problem.name}{span}  " if problem.name else ""
+    remedy = f"; {problem.remedy}" if problem.remedy else ""
+    return show.printable(f"{where}{problem.what}{remedy}")
 
 
-def _short_making(fingerprint: str) -> str:
-    """Return what tells makings apart at a glance; --json has them whole."""
-    if len(fingerprint) <= MAKING_WIDTH:
-        return fingerprint or "-"
-    return sha256(fingerprint.encode()).hexdigest()[:MAKING_WIDTH]
+def _count(number: int, of: str) -> str:
+    return f"{number or 'no'} {of}{'' if number == 1 else 's'}"
 
 
-def _described(video: "StoredVideo") -> list[tuple[str, str]]:
-    lines = [
-        ("id", video.video_id),
-        ("path", video.path),
-        ("title", video.title or "-"),
-        ("length", show.clock(video.duration_s)),
+def _totals(found: "StoreReport") -> list[tuple[str, str]]:
+    budget = found.kv_budget
+    bound = "no budget" if budget is None else f"a budget of {show.size(budget)}"
+    tiers = [(name, show.size(nbytes)) for name, nbytes in found.tiers.items() if name != "kv"]
+    return [
+        ("videos", str(len(found.videos))),
+        *tiers,
+        ("kv", f"{show.size(found.tiers['kv'])}, {bound}"),
+        ("database", show.size(found.database)),
+        ("index", show.size(found.index)),
         (
-            "picture",
-            f"{video.width_px}x{video.height_px}, {'sound' if video.has_sound else 'no sound'}",
+            "blobs",
+            f"{show.size(found.blobs)}, {show.size(found.unreferenced)} of them unreferenced",
         ),
-        ("frames", f"{video.frames_seen} of {video.frames_in_file}, one every {video.step_s:g} s"),
-        ("chunks", str(video.chunks)),
-        ("state", video.state),
-        ("collection", video.collection),
-        ("tiers", ", ".join(video.tiers)),
-        ("seen by", ", ".join(video.instruments) or "no instrument"),
     ]
-    lines += [("not seen", reason) for reason in video.missing]
-    return lines + [("warning", warning) for warning in video.warnings]
+
+
+def _row(video: "VideoReport") -> tuple[str, ...]:
+    sizes = (video.notes, video.vectors, video.tokens, video.kv)
+    work = "; ".join([*video.owner_words(), *video.job_words()])
+    cells = (video.video_id[: show.SHORT_ID], video.name, *map(show.size, sizes), work or "-")
+    return tuple(map(show.printable, cells))

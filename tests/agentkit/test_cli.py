@@ -82,7 +82,7 @@ class FakeSession:
     def __init__(self) -> None:
         self.stored = [MATCH, TALK]
         self.asked: list[tuple[Any, ...]] = []
-        self.collections: list[str | None] = []
+        self.held_to: list[dict[str, Any]] = []
         self.pieces = ["The player ", "in red scores."]
         self.answer = ANSWER
         self.hits = HITS
@@ -126,9 +126,10 @@ class FakeSession:
         *,
         on_text: Callable[[str], None] | None = None,
         history: Sequence[tuple[str, str]] = (),
-        collection: str | None = None,
+        on_event: Callable[[IngestEvent], None] | None = None,
+        **where: Any,
     ) -> Answer:
-        self.collections.append(collection)
+        self.held_to.append(where)
         self._note("ask", text, videos, history)
         for piece in self.pieces if on_text else ():
             on_text(piece)  # type: ignore[misc]  # it is there
@@ -139,14 +140,22 @@ class FakeSession:
         text: str,
         videos: Sequence[str] = (),
         k: int = 10,
-        collection: str | None = None,
+        **where: Any,
     ) -> list[ChunkHit]:
-        self.collections.append(collection)
+        self.held_to.append(where)
         self._note("search", text, videos, k)
         return self.hits[:k]
 
-    def videos(self, collection: str | None = None) -> list[StoredVideo]:
+    def videos(self, **which: Any) -> list[StoredVideo]:
+        if which:
+            self.held_to.append(which)
+        collection = which.get("collection")
         return [video for video in self.stored if collection in (None, video.collection)]
+
+    def tag(self, name: str, add: Sequence[str], remove: Sequence[str]) -> StoredVideo:
+        video = self.video(name)
+        self._note("tag", video.video_id, list(add), list(remove))
+        return replace(video, tags=tuple(add))
 
     def tiers(self, video: StoredVideo) -> list[Tier]:
         return TIERS
@@ -368,7 +377,59 @@ def test_only_a_collection_is_listed_and_asked(session: FakeSession, run: Any) -
     run("ask", "Who?", "--collection", "talks")
     run("ask", "Who?", "--json")
     run("search", "who", "--collection", "talks")
-    assert session.collections == ["talks", None, "talks"]
+    talks = {"collection": "talks"}
+    assert session.held_to == [talks, talks, {}, talks]
+
+
+WHERE = ("--tag", "night", "--tag", "door", "--of-domain", "media")
+HELD_TO = {"domain": "media", "tags": ("night", "door")}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "held_to"),
+    [
+        (("videos", "list", *WHERE), HELD_TO),
+        (("ask", "Who?", *WHERE), HELD_TO),
+        (("search", "who", *WHERE, "--from", "1:02:03.5"), HELD_TO | {"start_s": 3723.5}),
+        (("search", "who", "--to", "90"), {"end_s": 90.0}),
+        (("ask", "Who?", "--from", "0", "--to", "01:30"), {"start_s": 0.0, "end_s": 90.0}),
+    ],
+)
+def test_filters_reach_the_session(
+    session: FakeSession, run: Any, arguments: tuple[str, ...], held_to: dict[str, Any]
+) -> None:
+    code, _, _ = run(*arguments)
+    assert code == 0
+    assert session.held_to == [held_to]
+
+
+def test_what_is_no_time_is_one_line(session: FakeSession, run: Any) -> None:
+    said = "error: 'noon' is no time; write seconds, MM:SS or HH:MM:SS.mmm\n"
+    assert run("search", "who", "--from", "noon") == (1, "", said)
+    assert session.held_to == []
+
+
+def test_tags_are_put_on_and_taken_off(session: FakeSession, run: Any) -> None:
+    arguments = ("videos", "tag", "ab", "--add", "night", "--add", "door", "--remove", "day")
+    assert run(*arguments) == (0, "abababababab  match.mp4  night, door\n", "")
+    said = json.dumps({"video_id": MATCH.video_id, "tags": ["day"]})
+    assert run("videos", "tag", "ab", "--add", "day", "--json") == (0, f"{said}\n", "")
+    assert run("videos", "tag", "ab") == (0, "abababababab  match.mp4  no tag\n", "")
+    assert session.asked[0] == ("tag", MATCH.video_id, ["night", "door"], ["day"])
+
+
+def test_an_answer_from_frames_says_so(session: FakeSession, run: Any) -> None:
+    session.answer = replace(ANSWER, coverage=replace(COVERAGE, tier="frames"))
+    _, _, err = run("ask", "Who?")
+    assert "tier: frames; its tokens could not be read, and were made again from the file" in err
+
+
+@pytest.mark.parametrize(
+    ("nbytes", "text"),
+    [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (2_500_000, "2.5 MB"), (10**12, "1000.0 GB")],
+)
+def test_sizes_are_for_people(nbytes: int, text: str) -> None:
+    assert show.size(nbytes) == text
 
 
 def test_kv_is_pinned_and_let_go(session: FakeSession, run: Any) -> None:
@@ -391,6 +452,8 @@ def test_a_video_is_shown_with_what_was_not_seen(session: FakeSession, run: Any)
         "chunks:      233\n"
         "state:       ready\n"
         "collection:  default\n"
+        "domain:      -\n"
+        "tags:        -\n"
         "tiers:       notes, kv\n"
         "seen by:     objects, speech\n"
         "not seen:    ocr: extra 'ocr' is not installed\n"

@@ -100,7 +100,7 @@ def test_kv_tokens_and_frames_give_one_answer(
 def test_stored_tokens_are_those_of_a_fresh_encode(
     open_session: OpenSession, clip: Path, tmp_path: Path, encoder: str
 ) -> None:
-    """Equal by SHA-256, and so are the tokens of the answers that a language model makes of them."""
+    """Equal by SHA-256, and so is the answer that a model makes of them, piece by piece."""
     kept = open_session(encoder=encoder, ask={"context": "dense", "max_new_tokens": 8})
     video = kept.ingest(clip)
     kept._store.drop_kv(video.video_id)

@@ -1,0 +1,80 @@
+"""What a store takes and who works on it, in one value. Knows the store; knows no terminal."""
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import PurePath
+
+from agentkit_storage import Job, Owner, Store, VideoBytes
+
+TIERS = ("notes", "vectors", "tokens", "kv")
+
+
+@dataclass(frozen=True, slots=True)
+class VideoReport:
+    """The bytes of one video, who holds it, and which of its chunks workers have."""
+
+    video_id: str
+    name: str
+    notes: int
+    vectors: int
+    tokens: int
+    kv: int
+    owner: Owner | None
+    jobs: tuple[Job, ...]
+
+    def owner_words(self) -> Iterator[str]:
+        """Yield who works on it, and how long ago that was said."""
+        if self.owner is not None:
+            ago_s = max(time.time() - self.owner.beat_at, 0.0)
+            yield f"process {self.owner.pid} on {self.owner.host}, heard of {ago_s:.0f} s ago"
+
+    def job_words(self) -> Iterator[str]:
+        """Yield each chunk that a worker was given and that is not stored."""
+        for job in self.jobs:
+            error = f": {job.error}" if job.error else ""
+            yield f"chunk {job.chunk} with {job.worker}, attempt {job.attempts}{error}"
+
+
+@dataclass(frozen=True, slots=True)
+class StoreReport:
+    """The bytes of a store; `tiers` are the sums of its videos, which may share blobs."""
+
+    videos: tuple[VideoReport, ...]
+    tiers: Mapping[str, int]
+    database: int
+    index: int
+    blobs: int
+    unreferenced: int
+    kv_budget: int | None
+
+
+def report_of(store: Store, kv_budget_bytes: int | None) -> StoreReport:
+    """Count a store's bytes, and ask who works on what."""
+    stats, names = store.stats(), {video.video_id: video.path for video in store.videos()}
+    return StoreReport(
+        videos=tuple(
+            _video(store, each, names[each.video_id])
+            for each in stats.videos
+            if each.video_id in names  # removed since it was counted
+        ),
+        tiers={tier: sum(getattr(each, tier) for each in stats.videos) for tier in TIERS},
+        database=stats.database,
+        index=stats.index,
+        blobs=stats.blobs,
+        unreferenced=stats.unreferenced,
+        kv_budget=kv_budget_bytes,
+    )
+
+
+def _video(store: Store, found: VideoBytes, path: str) -> VideoReport:
+    return VideoReport(
+        video_id=found.video_id,
+        name=PurePath(path).name or found.video_id[:12],
+        notes=found.notes,
+        vectors=found.vectors,
+        tokens=found.tokens,
+        kv=found.kv,
+        owner=store.owner(found.video_id),
+        jobs=tuple(store.jobs(found.video_id)),
+    )
