@@ -1,13 +1,10 @@
 """KV within a budget: the least recently used goes first, what is pinned or in use stays."""
 
-import sqlite3
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -151,46 +148,43 @@ def test_what_was_used_or_pinned_meanwhile_stays(
     """Between the choice and the drop somebody else asks A and pins B."""
     for video_id in (A, B, C):
         put(store, video_id)
-    whole = store.ingest_lock
+    exclusive = store._db.exclusive
 
     def lock_late(video_id: str, wait: bool) -> Any:
         store.touch_kv(A, MAKING)
         store.pin_kv(B)
-        return whole(video_id, wait=wait)
+        return exclusive(video_id, wait)
 
-    monkeypatch.setattr(store, "ingest_lock", lock_late)
+    monkeypatch.setattr(store._db, "exclusive", lock_late)
     store.trim_kv(0)
     assert kept(store) == [A, B]
 
 
 def test_a_use_is_not_noted_while_another_writes_and_blocks_nobody(
-    store: Store, folder: Path, clock: Callable[[float], None]
+    store: Store, location: str, clock: Callable[[float], None]
 ) -> None:
     clock(1)
     put(store, A)
-    holder = sqlite3.connect(folder / "store.sqlite", isolation_level=None)
-    holder.execute("BEGIN IMMEDIATE")
     clock(2)
-    waits_ms: list[int] = []
-
-    @sa.event.listens_for(store._db._engine, "before_cursor_execute")
-    def listen(conn: Any, _cursor: Any, sql: str, *_more: Any) -> None:
-        if sql.startswith("UPDATE kv"):
-            raw = conn.connection.dbapi_connection
-            waits_ms.extend(raw.execute("PRAGMA busy_timeout").fetchone())
-
-    assert store.touch_kv(A, MAKING) is False
-    assert waits_ms == [0]
-    holder.close()
-    (tier,) = [tier for tier in store.tiers(A) if tier.name == "kv"]
-    assert tier.used_at == 1
+    with Store.open(location) as other, other._db.write("hold"):
+        assert store.touch_kv(A, MAKING) is False
+    assert used_at(store) == 1
     assert store.touch_kv(A, MAKING)
-    (tier,) = [tier for tier in store.tiers(A) if tier.name == "kv"]
-    assert tier.used_at == 2
-    with store._db.read() as conn:  # the time-out is what it was
+    assert used_at(store) == 2
+
+
+@pytest.mark.sqlite
+def test_a_hasty_writer_leaves_the_others_their_patience(store: Store) -> None:
+    with store._db.write("hasty", wait=False) as conn:
         assert conn.exec_driver_sql("PRAGMA busy_timeout").scalar() == 60_000
 
 
+def used_at(store: Store) -> float | None:
+    (tier,) = [tier for tier in store.tiers(A) if tier.name == "kv"]
+    return tier.used_at
+
+
+@pytest.mark.sqlite
 def test_a_use_is_one_row_whatever_the_length(store: Store) -> None:
     put(store, A, chunks=9)
     with store._db.read() as conn:
