@@ -5,147 +5,65 @@ fault point. Then the work is killed at each of these points, and what a reopene
 be what was seen there: every row, every array, every hit. Run again, it must end as if unbroken.
 """
 
+import itertools
 import multiprocessing
 import os
 import re
 import shutil
 import signal
-import tarfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import sqlalchemy as sa
 
 from agentkit_storage import Store, faults, workloads
-from agentkit_storage.errors import DamagedChunkError
 from agentkit_storage.files import TMP
-from agentkit_storage.row_codec import TokensDtype
-from agentkit_storage.testing import TEXT_SIZE, VISUAL_SIZE, draw_kv, draw_vector
-from agentkit_storage.workloads import WORK, A, B
+from agentkit_storage.workloads import WORK
 
-DATA = Path(__file__).parent / "data"
+from .kill_cases import CASES, Case, Place, View, vector_hits, view
+
 KILLS = 200  # at least, in all
 POINT = "point"
 WRITES = ("INSERT", "UPDATE", "DELETE", "CREATE", "ALTER", "DROP")
-View = dict[str, object]
+SQLITE, POSTGRESQL = "sqlite", "postgresql"
+ON_SQLITE = [(name, SQLITE) for name in CASES]
+ON_POSTGRESQL = [(name, POSTGRESQL) for name, case in CASES.items() if not case.only_sqlite]
+EVERY = {SQLITE: 1, POSTGRESQL: 3}  # which of the points are killed at
+NewPlace = Callable[[], AbstractContextManager[Place]]
 
 # A server of tests/storage/conftest.py; what it has loaded is not loaded again.
 _PROCESSES = multiprocessing.get_context("forkserver")
 
 
-@dataclass(frozen=True)
-class Place:
-    """A store of its own for one kill, and a folder beside it."""
-
-    location: str
-    folder: Path
-    outside: Path
-
-
-@dataclass(frozen=True)
-class Case:
-    """A piece of work, and what is there before it."""
-
-    work: str
-    before: Callable[[Place], None]
-    tokens_dtype: TokensDtype = "lossless"
-
-
-def nothing(place: Place) -> None:
-    """No store yet: it is made, migrated and named first."""
-
-
-def both(place: Place) -> None:
-    with Store.open(place.location) as store:
-        WORK["two_videos"](store, place.outside)
-
-
-def garbage(place: Place) -> None:
-    with Store.open(place.location) as store:
-        WORK["two_videos"](store, place.outside)
-        store.remove_video(A)
-        store.drop_kv(B)
-    (place.folder / "blobs" / "ab").mkdir(exist_ok=True)
-    (place.folder / "blobs" / "ab" / "unfinished.1.tmp").write_bytes(b"half")
-
-
-def a_bundle(place: Place) -> None:
-    workloads.write_bundle(place.outside / workloads.BUNDLE, place.folder.parent / "scratch")
-
-
-def a_bundle_and_another_making(place: Place) -> None:
-    a_bundle(place)
-    with Store.open(place.location) as store:
-        WORK["another_making"](store, place.outside)
-
-
-def no_snapshot(place: Place) -> None:
-    both(place)
-    shutil.rmtree(place.folder / "index")
-
-
-def a_damaged_blob(place: Place) -> None:
-    both(place)
-    with Store.open(place.location) as store:
-        blob = store._blobs.put(draw_kv(A, 0))
-    path = place.folder / "blobs" / blob.sha256[:2] / f"{blob.sha256}.safetensors"
-    path.write_bytes(path.read_bytes()[:-1] + b"?")
-
-
-def first_revision(place: Place) -> None:
-    with tarfile.open(DATA / "first_revision.tar.gz") as archive:
-        archive.extractall(place.folder, filter="data")
-
-
-def second_revision(place: Place) -> None:
-    with tarfile.open(DATA / "second_revision.tar.gz") as archive:
-        archive.extractall(place.folder, filter="data")
-
-
-CASES = {
-    "ingest": Case("two_videos", nothing),
-    "ingest in 8 bits": Case("two_videos", nothing, "int8"),
-    "make anew": Case("another_making", both),
-    "put other KV": Case("other_kv", both),
-    "heal KV": Case("healed", a_damaged_blob),
-    "use KV": Case("used_kv", both),
-    "trim KV": Case("no_kv", both),
-    "gc": Case("freed", garbage),
-    "remove": Case("removed", both),
-    "labels": Case("labelled", both),
-    "jobs": Case("worked_on", both),
-    "export": Case("exported", both),
-    "import": Case("imported", a_bundle),
-    "import in place of another making": Case("imported", a_bundle_and_another_making),
-    "rebuild the index": Case("rebuilt", no_snapshot),
-    "a snapshot at close": Case("searched", no_snapshot),
-    "migrate from 1": Case("searched", first_revision),
-    "migrate from 2": Case("searched", second_revision),
-}
-
-
 @pytest.fixture
-def places(tmp_path: Path) -> Iterator[Place]:
-    """Yield one place after another, each empty."""
+def new_place(request: pytest.FixtureRequest, tmp_path: Path) -> NewPlace:
+    """Give one empty place after another on the database that the test names."""
+    count = itertools.count()
 
-    def make() -> Iterator[Place]:
-        for number in range(10_000):
-            place = Place(
-                str(tmp_path / f"{number}" / "store"),
-                tmp_path / f"{number}" / "store",
-                tmp_path / f"{number}" / "outside",
-            )
-            place.outside.mkdir(parents=True)
-            yield place
-            shutil.rmtree(tmp_path / f"{number}")
+    @contextmanager
+    def on_sqlite() -> Iterator[Place]:
+        root = tmp_path / str(next(count))
+        (root / "outside").mkdir(parents=True)
+        yield Place(str(root / "store"), root / "store", root / "outside")
+        shutil.rmtree(root)
 
-    return make()
+    @contextmanager
+    def on_postgresql() -> Iterator[Place]:
+        server: sa.Engine = request.getfixturevalue("postgres")
+        with on_sqlite() as place, server.connect() as conn:
+            database = f"kill_{place.folder.parent.name}"
+            conn.execute(sa.text(f"CREATE DATABASE {database}"))
+            url = server.url.set(drivername="postgresql", database=database)
+            url = url.update_query_dict({"blobs": str(place.folder)})
+            yield replace(place, location=url.render_as_string())
+            conn.execute(sa.text(f"DROP DATABASE {database} WITH (FORCE)"))
+
+    return on_sqlite if request.param == "sqlite" else on_postgresql
 
 
 @dataclass(frozen=True)
@@ -206,75 +124,13 @@ def _prepared(case: Case, place: Place) -> float:
     return time.time()
 
 
-def view(store: Store, place: Place, since: float) -> View:
-    """Return all that a store gives, and all files around it, comparable from place to place."""
-    return {
-        "videos": [_video(store, place, video.video_id, since) for video in store.videos()],
-        "collections": store.collections(),
-        "words": store.search_words("car dog gate lorry bicycle woman", 999),
-        **vector_hits(store),
-        "colour": store.setting("colour"),
-        "problems": store.verify(),
-        "files": {
-            str(path.relative_to(place.outside)): path.read_bytes()
-            for path in sorted(place.outside.rglob("*"))
-            if path.is_file() and path.suffix != TMP
-        },
-    }
-
-
-def vector_hits(store: Store) -> View:
-    random = np.random.default_rng(0)
-    sizes = {"text": TEXT_SIZE, "visual": VISUAL_SIZE}
-    return {
-        space: store.search_vectors(space, draw_vector(size, random), 999)
-        for space, size in sizes.items()
-    }
-
-
-def _video(store: Store, place: Place, video_id: str, since: float) -> View:
-    video = store.video(video_id)
-    tiers = store.tiers(video_id)
-    makings = [tier.fingerprint for tier in tiers if tier.name == "kv"]
-    return {
-        "row": replace(video, path=video.path.replace(str(place.folder.parent), "")),
-        "fingerprint": store.fingerprint(video_id),
-        "digest": store.digest(video_id),
-        "chunks": store.chunks(video_id),
-        "notes": store.notes(video_id),
-        "sound": store.sound_notes(video_id),
-        "groups": [
-            (
-                replace(group, rows=None),
-                None if group.rows is None else (str(group.rows.dtype), group.rows.tolist()),
-            )
-            for group in store.groups(video_id)
-        ],
-        "texts": [store.segments(video_id, chunk.index) for chunk in store.chunks(video_id)],
-        "jobs": [replace(job, updated_at=0.0) for job in store.jobs(video_id)],
-        "tiers": [(replace(tier, used_at=None), (tier.used_at or 0.0) > since) for tier in tiers],
-        "kv": {
-            (making, index): _kv(store, (video_id, making, index))
-            for making in makings
-            for index in sorted(store.kv_indices(video_id, making))
-        },
-    }
-
-
-def _kv(store: Store, key: tuple[str, str, int]) -> object:
-    try:
-        arrays = store.kv(*key)
-    except DamagedChunkError as error:
-        return str(error)
-    return {name: (str(array.dtype), array.tolist()) for name, array in arrays.items()}
-
-
 def kill(case: Case, place: Place, fault: str, seen: View, end: View) -> None:
     """Kill the work at a point; what is left must be what was seen there, and the work goes on."""
     since = _prepared(case, place)
     assert _run(case, place, fault) == -signal.SIGKILL
     with Store.open(place.location) as store:
         assert view(store, place, since) == seen
+        assert case.is_damaged or store.verify() == []
         store.rebuild_index()
         assert vector_hits(store).items() <= seen.items()
     with Store.open(place.location, tokens_dtype=case.tokens_dtype) as store:
@@ -282,6 +138,7 @@ def kill(case: Case, place: Place, fault: str, seen: View, end: View) -> None:
         store.gc(grace_s=0)
         assert view(store, place, since) == end
         assert store.stats().unreferenced == 0
+        assert store.verify() == []
     assert not list(place.folder.rglob(f"*{TMP}"))
 
 
@@ -293,18 +150,28 @@ def _run(case: Case, place: Place, fault: str) -> int | None:
     return process.exitcode
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(
+    ("name", "new_place"),
+    [*ON_SQLITE, *(pytest.param(*one, marks=pytest.mark.long) for one in ON_POSTGRESQL)],
+    indirect=["new_place"],
+)
 def test_every_fsync_rename_and_commit_has_a_point_on_both_sides(
-    name: str, places: Iterator[Place]
+    name: str, new_place: NewPlace
 ) -> None:
-    case, place = CASES[name], next(places)
-    case.before(place)
-    with _logged() as log, Store.open(place.location, tokens_dtype=case.tokens_dtype) as store:
-        WORK[case.work](store, place.outside)
+    with new_place() as place:
+        log = _steps(CASES[name], place)
     steps = [at for at, what in enumerate(log) if what != POINT]
     assert steps
     for at in steps:
         assert log[max(at - 1, 0) : at + 2] == [POINT, log[at], POINT], f"step {at} of {log}"
+
+
+def _steps(case: Case, place: Place) -> list[str]:
+    """Do the work unbroken; return the points and the durable steps that it passed."""
+    case.before(place)
+    with _logged() as log, Store.open(place.location, tokens_dtype=case.tokens_dtype) as store:
+        WORK[case.work](store, place.outside)
+    return log
 
 
 @contextmanager
@@ -349,22 +216,30 @@ def test_bytes_are_forced_to_disk_in_one_place() -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("name", CASES)
-def test_a_kill_at_any_point_leaves_what_was_committed(name: str, places: Iterator[Place]) -> None:
+@pytest.mark.parametrize(
+    ("name", "new_place"), [*ON_SQLITE, *ON_POSTGRESQL], indirect=["new_place"]
+)
+def test_a_kill_at_any_point_leaves_what_was_committed(
+    name: str, new_place: NewPlace, request: pytest.FixtureRequest
+) -> None:
     case = CASES[name]
-    passed, end = watched(case, next(places))
-    assert end["problems"] == []
-    for at, point in enumerate(passed):
+    with new_place() as place:
+        passed, end = watched(case, place)
+    assert passed
+    for at in range(0, len(passed), EVERY[request.node.callspec.params["new_place"]]):
         seen = next((later.seen for later in passed[at:] if later.seen is not None), end)
         try:
-            kill(case, next(places), point.fault, seen, end)
+            with new_place() as place:
+                kill(case, place, passed[at].fault, seen, end)
         except Exception as error:
-            error.add_note(f"killed at {point.fault}")
+            error.add_note(f"killed at {passed[at].fault}")
             raise
 
 
-@pytest.mark.long
-def test_the_matrix_is_large_enough(places: Iterator[Place]) -> None:
-    passed = {name: len(watched(case, next(places))[0]) for name, case in CASES.items()}
-    assert min(passed.values()) > 0
-    assert sum(passed.values()) >= KILLS
+@pytest.mark.parametrize("new_place", [SQLITE], indirect=True)
+def test_the_matrix_is_large_enough(new_place: NewPlace) -> None:
+    kills = 0
+    for case in CASES.values():
+        with new_place() as place:
+            kills += _steps(case, place).count(POINT)
+    assert kills >= KILLS
