@@ -186,8 +186,8 @@ def _store(settings: Settings) -> Iterator[Check]:
         with Store.open(settings.store) as store:
             videos, kv_nbytes = store.videos(), store.kv_nbytes()
     except (StoreError, OSError) as error:
-        reason = str(error).replace(str(settings.store), where)
-        yield Check("store", False, reason, "name another folder with --store or AGENTKIT_STORE")
+        reason = _shown(str(error))
+        yield Check("store", False, reason, "name another store with --store or AGENTKIT_STORE")
         return
     half_done = sum(video.state != "ready" for video in videos)
     state = f", {half_done} of them not finished" if half_done else ""
@@ -209,8 +209,8 @@ def _kv(settings: Settings, nbytes: int) -> Check:
 
 
 def _shown(store: Path | str) -> str:
-    """Return the store as it may be shown: a URL without who logs in, and how."""
-    return re.sub(r"//[^/@]*@", "//***@", str(store)) if isinstance(store, str) else str(store)
+    """Return a store, or what is said of it, as it may be shown: without who logs in, and how."""
+    return re.sub(r"//[^/@]*@", "//***@", store) if isinstance(store, str) else str(store)
 
 
 def _plugins(settings: Settings) -> Iterator[Check]:
