@@ -335,7 +335,7 @@ def test_who_only_read_does_not_wait_for_what_is_made(store: Store, folder: Path
 def run_reader(folder: Path, how: str, fault: str) -> int:
     command = [sys.executable, "-c", READER, str(folder), how]
     variables = os.environ | {faults.VARIABLE: fault}
-    return subprocess.run(command, env=variables, timeout=60, check=False).returncode  # noqa: S603 — our own
+    return subprocess.run(command, env=variables, timeout=60, check=False).returncode
 
 
 def test_who_wrote_leaves_the_kind_that_fits(
