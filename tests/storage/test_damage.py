@@ -1,7 +1,9 @@
 """One flipped byte anywhere: an error with video and time, or found by verify; never wrong."""
 
+import sqlite3
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -59,9 +61,8 @@ def test_a_damaged_array_does_not_hide_its_neighbours(store: Store, folder: Path
     ingest(store, A, 1)
     flip(blob_of(folder, draw_kv(A, 0)), -1)
     names = sorted(draw_kv(A, 0))
-    readable = [
-        name for name in names if _reads(lambda name=name: store.kv(A, KV_FINGERPRINT, 0, [name]))
-    ]
+    read = {name: partial(store.kv, A, KV_FINGERPRINT, 0, [name]) for name in names}
+    readable = [name for name in names if _reads(read[name])]
     assert len(readable) == len(names) - 1
 
 
@@ -142,7 +143,7 @@ def test_a_flipped_byte_in_a_vector_is_never_a_wrong_hit(closed: Path) -> None:
 
 
 @pytest.mark.parametrize("what", ["note", "sound", "segment", "line"])
-def test_a_flipped_byte_in_text_is_found_by_verify(folder: Path, what: str) -> None:
+def test_a_flipped_byte_in_text_names_video_and_time(folder: Path, what: str) -> None:
     with Store.open(folder) as store:
         store.add_video(draw_video(A), "drawn")
         record = draw_chunk(A, 0)
@@ -160,9 +161,40 @@ def test_a_flipped_byte_in_text_is_found_by_verify(folder: Path, what: str) -> N
         assert store.verify() == []
     change(folder, b"unmistakable", b"unmistakabld")
     with Store.open(folder) as store:
+        reads: dict[str, Callable[[], object]] = {
+            "note": lambda: store.notes(A),
+            "sound": lambda: store.sound_notes(A),
+            "segment": lambda: store.search_words("unmistakable", 3),
+            "line": lambda: store.groups(A),
+        }
+        with pytest.raises(
+            DamagedChunkError, match=r"0:00\.0-0:04\.0: .*checksum differs"
+        ) as caught:
+            reads[what]()
+        assert (caught.value.video_id, caught.value.start_s) == (A, 0.0)
         problem = store.verify()[-1]
         assert (problem.video_id, problem.start_s) == (A, 0.0)
-        assert "SHA-256" in problem.what
+
+
+def test_a_group_that_is_gone_is_noticed(closed: Path) -> None:
+    with sqlite3.connect(closed / "store.sqlite") as raw:
+        raw.execute("DELETE FROM video_group WHERE number = 6")
+    raw.close()
+    with Store.open(closed) as store:
+        with pytest.raises(DamagedChunkError, match="3 of 4 groups are left"):
+            store.groups(A)
+        assert len(store.groups(A, 0, 6)) == 6
+        assert [problem.start_s for problem in store.verify()] == [16.0]
+
+
+def test_rows_of_older_versions_have_no_seal_and_are_read(closed: Path) -> None:
+    with sqlite3.connect(closed / "store.sqlite") as raw:
+        for table in ("note", "segment", "video_group"):
+            raw.execute(f"UPDATE {table} SET seal = NULL")
+    raw.close()
+    with Store.open(closed) as store:
+        assert len(store.groups(A)) == len(store.notes(A)) - 2 == 12
+        assert store.verify() == []
 
 
 def test_a_database_that_is_none_is_one_line(closed: Path) -> None:
