@@ -1,7 +1,8 @@
 """Stored tokens and KV on their way back, each checked. Names the video and time of a damage."""
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import sqlalchemy as sa
 from agentkit_storage import row_codec
 from agentkit_storage.blobs import Blob, BlobError, Blobs
 from agentkit_storage.errors import DamagedChunkError
-from agentkit_storage.records import Array, GroupRecord
+from agentkit_storage.records import MAX_ID, Array, GroupRecord
 from agentkit_storage.schema import BlobRow, ChunkRow, GroupRow, KvRow
 from agentkit_storage.sealed import GROUP, SealError, check_row, unseal
 from agentkit_storage.segments import AGAIN
@@ -18,6 +19,27 @@ from agentkit_storage.segments import AGAIN
 SYSTEM_PREFIX = -1  # the index of the cache of what stands before the video
 
 _PREFILL = "drop the video's KV; it is made anew from its tokens"
+
+# Made once, not for each call: a video is read chunk by chunk, and making it takes as long as
+# running it.
+_GROUPS = (
+    sa.select(
+        GroupRow,
+        ChunkRow.rows_sha256,
+        ChunkRow.first_group,
+        ChunkRow.num_groups,
+        BlobRow.nbytes,
+        BlobRow.header_xxh3,
+    )
+    .join(ChunkRow, ChunkRow.id == GroupRow.chunk_id)
+    .join(BlobRow, BlobRow.sha256 == ChunkRow.rows_sha256, isouter=True)
+    .where(
+        GroupRow.video_id == sa.bindparam("video_id"),
+        GroupRow.number >= sa.bindparam("first"),
+        GroupRow.number < sa.bindparam("stop"),
+    )
+    .order_by(GroupRow.number)
+)
 
 
 def groups(
@@ -28,16 +50,14 @@ def groups(
     Raises:
         DamagedChunkError: ids or rows fail their checksum.
     """
-    chunk = (ChunkRow.rows_sha256, ChunkRow.first_group, ChunkRow.num_groups)
-    query = sa.select(GroupRow, *chunk, BlobRow.nbytes, BlobRow.header_xxh3)
-    query = query.join(ChunkRow, ChunkRow.id == GroupRow.chunk_id)
-    query = query.join(BlobRow, BlobRow.sha256 == ChunkRow.rows_sha256, isouter=True)
-    query = query.where(GroupRow.video_id == video_id, GroupRow.number >= first)
-    if stop is not None:
-        query = query.where(GroupRow.number < stop)
-    found = conn.execute(query.order_by(GroupRow.number)).all()
+    span = {"first": first, "stop": MAX_ID if stop is None else stop}
+    found = conn.execute(_GROUPS, {"video_id": video_id, **span}).all()
     _require_whole_chunks(found, first, stop)
-    return [_group(row, blobs, rows) for row in found]
+    return [
+        group
+        for _, chunk in groupby(found, lambda row: row.chunk_id)
+        for group in _of_chunk(list(chunk), blobs, rows)
+    ]
 
 
 def _require_whole_chunks(
@@ -53,14 +73,35 @@ def _require_whole_chunks(
             raise DamagedChunkError(row.video_id, row.start_s, row.end_s, what, AGAIN)
 
 
-def _group(row: "sa.Row[*tuple[Any, ...]]", blobs: Blobs, rows: bool) -> GroupRecord:
+def _of_chunk(
+    found: "Sequence[sa.Row[*tuple[Any, ...]]]", blobs: Blobs, rows: bool
+) -> Iterator[GroupRecord]:
+    """Yield groups of one chunk, whose rows are read at once."""
+    with_rows = [row for row in found if rows and _has_rows(row)]
+    names = [name for row in with_rows for name in row_codec.names(row.number, row.rows_codec)]
+    try:
+        arrays = blobs.read(_blob(found[0], found[0].rows_sha256), names) if names else {}
+    except BlobError:  # which group's is found group by group
+        arrays = {}
+    for row in found:
+        yield _group(row, blobs, arrays if rows and _has_rows(row) else None)
+
+
+def _has_rows(row: "sa.Row[*tuple[Any, ...]]") -> bool:
+    return row.ids is None and row.rows_sha256 is not None and bool(row.num_tokens)
+
+
+def _group(
+    row: "sa.Row[*tuple[Any, ...]]", blobs: Blobs, known: Mapping[str, Array] | None
+) -> GroupRecord:
+    """Return a group; `known` are its chunk's arrays, None: without its rows."""
     array = None
     try:
         check_row(row._mapping, GROUP)
         ids = None if row.ids is None else tuple(unseal(row.ids, np.int32).tolist())
-        if rows and ids is None and row.rows_sha256 is not None and row.num_tokens:
+        if known is not None:
             names = row_codec.names(row.number, row.rows_codec)
-            arrays = blobs.read(_blob(row, row.rows_sha256), names)
+            arrays = known or blobs.read(_blob(row, row.rows_sha256), names)
             array = row_codec.decoded(arrays, row.number, row.rows_codec)
     except (SealError, BlobError) as error:
         what = f"stored tokens are damaged ({error})"
