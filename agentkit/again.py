@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agentkit.engine import Engine
-from agentkit.errors import OtherEncoderError, VideoError
+from agentkit.errors import OtherEncoderError, RemadeError, VideoError
 from agentkit.making import plan_of, sampling_text
 from agentkit.plugin_manager import Domain
 from agentkit.types import OnEvent, SamplingPlan, StoredVideo
@@ -35,6 +35,7 @@ class Again:
 
         Raises:
             OtherEncoderError: another encoder made them.
+            RemadeError: the video has gone.
         """
         name = self.engine.choice.name
         other = OtherEncoderError(
@@ -43,7 +44,9 @@ class Again:
             " was ingested with",
             video.path,
         )
-        making = self.store.fingerprint(video.video_id) or ""
+        making = self.store.fingerprint(video.video_id)
+        if making is None:
+            raise RemadeError(f"{video.path}: removed from the store while it was asked")
         if not any(part.startswith(f"{name}/") for part in making.split("|")):
             raise other
         if video.chunks and "tokens" not in video.tiers:

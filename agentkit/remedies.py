@@ -1,5 +1,6 @@
 """What to do about each problem that the store found: said for people who have the commands."""
 
+import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
@@ -58,7 +59,7 @@ def _of_kv() -> str:
 
 
 def _of_the_video(video: StoredVideo) -> str:
-    return f"agentkit videos remove {video.video_id[:12]}, then agentkit ingest {video.path}"
+    return f"make it anew: agentkit ingest --anew {shlex.quote(video.path)}"
 
 
 def _of_the_database(what: str) -> str:

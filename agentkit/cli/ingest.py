@@ -1,6 +1,7 @@
 """`ingest`: files and folders into the store, with progress on stderr."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,9 +14,9 @@ from agentkit.errors import UsageError
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from agentkit.session import Session
     from agentkit.types import IngestEvent, SamplingPlan, StoredVideo
 
+IngestOne = Callable[..., "StoredVideo"]  # of a path, a plan and what is told of events
 # What a folder is searched for. A file named by itself is tried whatever its name.
 VIDEO_SUFFIXES = frozenset(
     f".{name}"
@@ -26,6 +27,10 @@ VIDEO_SUFFIXES = frozenset(
 )
 INTERRUPTED = (
     "interrupted; every finished chunk is kept: run the same command again and it resumes there"
+)
+
+INTERRUPTED_ANEW = (
+    "interrupted; every finished chunk is kept: run it again without --anew and it resumes there"
 )
 
 
@@ -46,6 +51,13 @@ def ingest(
         str | None,
         typer.Option("--collection", metavar="NAME", help="Where videos that are new go."),
     ] = None,
+    tag: Annotated[
+        list[str] | None,
+        typer.Option("--tag", metavar="T", help="Put this tag on them; may be repeated."),
+    ] = None,
+    anew: Annotated[
+        bool, typer.Option("--anew", help="Make them again, also where they are in the store.")
+    ] = False,
     executor: Annotated[
         str | None,
         typer.Option("--executor", metavar="NAME", help="Who looks at frames: local or ray."),
@@ -65,7 +77,11 @@ def ingest(
     Progress is shown on stderr. A video that is in the store already is skipped; an ingest that
     was stopped goes on at the last finished chunk.
     """
-    options.when_interrupted = INTERRUPTED
+    from agentkit.checks import check_tags
+
+    options.when_interrupted = INTERRUPTED_ANEW if anew else INTERRUPTED
+    tags = tag or []
+    check_tags(tags)
     files = list(_files(paths))
     sampling = _given(fps=fps, max_frames=max_frames)
     work = _given(executor=executor, workers=workers, encoders=encoders)
@@ -73,12 +89,14 @@ def ingest(
     plan = settings.sampling.plan() if sampling else None
     if settings.ingest.executor == "ray":
         from agentkit.cli.ingest_many import ingest_many
+        from agentkit.executors.ray_encoders import How
 
-        failed = ingest_many(settings, files, plan, as_json)
+        failed = ingest_many(settings, files, How(plan, tuple(tags), anew), as_json)
     else:
         with options.open_session(settings) as session:
-            ingested = _ingest_as_json if as_json else _ingest_for_people
-            failed = sum(not ingested(session, file, plan) for file in files)
+            told = _ingest_as_json if as_json else _ingest_for_people
+            ingest_one = partial(session.ingest, tags=tags, anew=anew)
+            failed = sum(not told(ingest_one, file, plan) for file in files)
     if failed:
         raise typer.Exit(1)
 
@@ -108,7 +126,7 @@ def _in_folder(folder: Path) -> list[str]:
     return found
 
 
-def _ingest_as_json(session: "Session", path: str, plan: "SamplingPlan | None") -> bool:
+def _ingest_as_json(ingest_one: IngestOne, path: str, plan: "SamplingPlan | None") -> bool:
     """Ingest one file, printing its events; return whether it worked."""
     from agentkit import json_forms
     from agentkit.types import IngestEvent
@@ -122,7 +140,7 @@ def _ingest_as_json(session: "Session", path: str, plan: "SamplingPlan | None") 
             show.as_json(json_forms.event(event))
 
     try:
-        session.ingest(path, plan, on_event)
+        ingest_one(path, plan, on_event)
     except file_errors() as error:
         show.as_json(json_forms.event(failed_event(last, error)))
         show.error(str(error))
@@ -136,7 +154,7 @@ def failed_event(last: "IngestEvent", error: BaseException) -> "IngestEvent":
     return replace(last, event="error", stage="", share=0.0, message=str(error))
 
 
-def _ingest_for_people(session: "Session", path: str, plan: "SamplingPlan | None") -> bool:
+def _ingest_for_people(ingest_one: IngestOne, path: str, plan: "SamplingPlan | None") -> bool:
     """Ingest one file under a progress bar, then print its line; return whether it worked."""
     from agentkit.types import IngestEvent
 
@@ -150,7 +168,7 @@ def _ingest_for_people(session: "Session", path: str, plan: "SamplingPlan | None
                 last = event
                 bar.draw(event)
 
-            video = session.ingest(path, plan, on_event)
+            video = ingest_one(path, plan, on_event)
     except file_errors() as error:
         show.error(str(error))
         return False

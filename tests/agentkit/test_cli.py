@@ -83,6 +83,7 @@ class FakeSession:
         self.stored = [MATCH, TALK]
         self.asked: list[tuple[Any, ...]] = []
         self.held_to: list[dict[str, Any]] = []
+        self.more: list[dict[str, Any]] = []  # that an ingest was told
         self.pieces = ["The player ", "in red scores."]
         self.answer = ANSWER
         self.hits = HITS
@@ -108,8 +109,13 @@ class FakeSession:
             raise self.fails[what[0]]
 
     def ingest(
-        self, path: str, plan: SamplingPlan | None, on_event: Callable[[IngestEvent], None]
+        self,
+        path: str,
+        plan: SamplingPlan | None,
+        on_event: Callable[[IngestEvent], None],
+        **more: Any,
     ) -> StoredVideo:
+        self.more.append(more)
         start = IngestEvent("start", MATCH.video_id, str(path), of=2)
         on_event(start)
         on_event(replace(start, event="stage", stage="speech", share=0.5))
@@ -562,6 +568,17 @@ def test_one_bad_file_does_not_stop_the_others(session: FakeSession, run: Any) -
     assert [json.loads(line)["event"] for line in out.splitlines()] == ["start", "chunk", "error"]
     last = json.loads(out.splitlines()[-1])
     assert (last["message"], last["chunk"], last["of"]) == ("a.mp4: not a video", 1, 2)
+
+
+def test_tags_and_anew_reach_the_ingest(session: FakeSession, run: Any) -> None:
+    code, _, _ = run("ingest", "a.mp4", "--tag", "night", "--tag", "door", "--anew")
+    assert (code, session.more) == (0, [{"tags": ["night", "door"], "anew": True}])
+    said = "error: 'a,b' is no tag; use up to 64 characters, and no comma\n"
+    assert run("ingest", "a.mp4", "--tag", "a,b") == (2, "", said)
+    said = "error: --anew is for the local executor; leave out --executor ray\n"
+    assert run("ingest", "a.mp4", "--anew", "--executor", "ray") == (2, "", said)
+    session.fails["ingest"] = KeyboardInterrupt()
+    assert "run it again without --anew" in run("ingest", "a.mp4", "--anew")[2]
 
 
 def test_an_interrupted_ingest_says_that_it_resumes(session: FakeSession, run: Any) -> None:

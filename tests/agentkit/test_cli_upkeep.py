@@ -101,7 +101,7 @@ def test_damaged_kv_is_named_and_the_next_question_makes_it_anew(run: Run, store
 def test_damaged_tokens_are_named_and_an_ingest_makes_them_anew(
     run: Run, store: Path, video_id: str, long_clip: Path
 ) -> None:
-    """The commands that `verify` names are the ones that are run."""
+    """The command that `verify` names is the one that is run, and no tag is lost by it."""
     flip_ids(store, video_id)
     code, out, err = run("store", "verify", "--json")
     (problem,) = json.loads(out)["problems"]
@@ -111,10 +111,11 @@ def test_damaged_tokens_are_named_and_an_ingest_makes_them_anew(
     assert problem["what"].startswith("stored tokens are damaged (")
     code, out, _ = run("store", "verify")
     assert out == f"long.mp4 00:16-00:32  {problem['what']}; {problem['remedy']}\n"
-    for command in problem["remedy"].split(", then "):
-        assert run(*shlex.split(command)[1:])[0] == 0
+    run("videos", "tag", video_id, "--add", "mine")
+    _, _, command = problem["remedy"].partition("make it anew: agentkit ")
+    assert run(*shlex.split(command), "--tag", "again")[0] == 0
     assert run("store", "verify")[0] == 0
-    assert run("videos", "show", str(long_clip))[0] == 0
+    assert run("videos", "tag", str(long_clip))[1].endswith("  again, mine\n")
 
 
 def test_a_question_makes_damaged_tokens_anew_as_well(run: Run, store: Path, video_id: str) -> None:
