@@ -8,22 +8,19 @@ import typer
 
 from agentkit.cli import show
 from agentkit.cli.ingest import Bar, failed_event, file_errors, line_of, progress_bars
-from agentkit.executors.ray_encoders import Encoders, Ingested, Step
+from agentkit.executors.ray_encoders import Encoders, How, Ingested, Step
 from agentkit.types import IngestEvent
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
     from agentkit.config import Settings
-    from agentkit.types import SamplingPlan
 
 
-def ingest_many(
-    settings: "Settings", files: Sequence[str], plan: "SamplingPlan | None", as_json: bool
-) -> int:
+def ingest_many(settings: "Settings", files: Sequence[str], how: How, as_json: bool) -> int:
     """Ingest files through Ray and tell how it goes; return how many failed."""
     with Encoders(settings) as encoders:
-        steps = encoders.ingest(files, plan)
+        steps = encoders.ingest(files, how)
         if as_json:
             return sum(_tell_as_json(steps))
         with progress_bars() as progress:

@@ -9,7 +9,7 @@ import logging
 import os
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from types import TracebackType
@@ -29,6 +29,15 @@ logger = logging.getLogger(__name__)
 
 DEATHS = 3  # of encoders over one video
 STORE_FAULT = "AGENTKIT_STORE_FAULT"  # the store's fault points, for tests
+
+
+@dataclass(frozen=True, slots=True)
+class How:
+    """What `Session.ingest` is given beside a path."""
+
+    plan: SamplingPlan | None = None
+    tags: tuple[str, ...] = ()
+    anew: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +62,10 @@ class Encoder:
         self._settings = Settings.model_validate(json.loads(settings))
         self._session: Session | None = None
 
-    def ingest(self, path: str, plan: SamplingPlan | None) -> Iterator[IngestEvent | Ingested]:
+    def ingest(self, path: str, how: How) -> Iterator[IngestEvent | Ingested]:
         """Yield the events of an ingest as they come, and how it ended."""
         told: SimpleQueue[IngestEvent | Ingested] = SimpleQueue()
-        threading.Thread(target=self._ingest, args=(path, plan, told), daemon=True).start()
+        threading.Thread(target=self._ingest, args=(path, how, told), daemon=True).start()
         while True:
             step = told.get()
             yield step
@@ -68,11 +77,11 @@ class Encoder:
         if self._session is not None:
             self._session.close()
 
-    def _ingest(
-        self, path: str, plan: SamplingPlan | None, told: SimpleQueue[IngestEvent | Ingested]
-    ) -> None:
+    def _ingest(self, path: str, how: How, told: SimpleQueue[IngestEvent | Ingested]) -> None:
         try:
-            told.put(Ingested(path, self._opened().ingest(path, plan, told.put)))
+            session = self._opened()
+            video = session.ingest(path, how.plan, told.put, tags=how.tags, anew=how.anew)
+            told.put(Ingested(path, video))
         except Exception as error:  # the end of a thread and of a process  # noqa: BLE001
             told.put(Ingested(path, error=portable(error)))
 
@@ -117,14 +126,14 @@ class Encoders:
             self._close_sessions()
         self.end()
 
-    def ingest(self, paths: Sequence[str], plan: SamplingPlan | None) -> Iterator[Step]:
+    def ingest(self, paths: Sequence[str], how: How) -> Iterator[Step]:
         """Yield what happens to the files, of several at once; each ends with an `Ingested`."""
         todo: SimpleQueue[str] = SimpleQueue()
         for path in paths:
             todo.put(path)
         told: Told = SimpleQueue()
         for _ in range(min(self._settings.ingest.encoders, len(paths))):
-            threading.Thread(target=self._serve, args=(todo, plan, told), daemon=True).start()
+            threading.Thread(target=self._serve, args=(todo, how, told), daemon=True).start()
         left = len(paths)
         while left:
             step = told.get()
@@ -147,29 +156,30 @@ class Encoders:
             except self._ray.exceptions.RayActorError:
                 continue  # it died: what it had done is stored
 
-    def _serve(self, todo: SimpleQueue[str], plan: SamplingPlan | None, told: Told) -> None:
+    def _serve(self, todo: SimpleQueue[str], how: How, told: Told) -> None:
         """Let one encoder after another take files until none is left."""
         try:
             actor = self._new_actor()
             while True:
-                actor = self._ingest(actor, todo.get_nowait(), plan, told)
+                actor = self._ingest(actor, todo.get_nowait(), how, told)
         except Empty:
             return
         except BaseException as error:  # the end of a thread  # noqa: BLE001
             told.put(error)
 
-    def _ingest(self, actor: Any, path: str, plan: SamplingPlan | None, told: Told) -> Any:
+    def _ingest(self, actor: Any, path: str, how: How, told: Told) -> Any:
         """Ingest one file, by another encoder where one dies; return the one that lives."""
         reason = ""
         for _ in range(DEATHS):
             try:
                 ingest = actor.ingest.options(num_returns="streaming")
-                for step in ingest.remote(str(Path(path).absolute()), plan):
+                for step in ingest.remote(str(Path(path).absolute()), how):
                     told.put((path, self._ray.get(step)))
                 return actor
             except self._ray.exceptions.RayActorError as error:
                 reason = first_line(error)
                 logger.warning("%s: its encoder died (%s); another goes on", path, reason)
+                how = replace(how, anew=False)  # what it has made since is new
                 actor = self._new_actor()
         lost = ChunkLostError(
             f"{path}: its encoder died {DEATHS} times ({reason}); is there memory enough? Every"

@@ -575,8 +575,6 @@ def test_tags_and_anew_reach_the_ingest(session: FakeSession, run: Any) -> None:
     assert (code, session.more) == (0, [{"tags": ["night", "door"], "anew": True}])
     said = "error: 'a,b' is no tag; use up to 64 characters, and no comma\n"
     assert run("ingest", "a.mp4", "--tag", "a,b") == (2, "", said)
-    said = "error: --anew is for the local executor; leave out --executor ray\n"
-    assert run("ingest", "a.mp4", "--anew", "--executor", "ray") == (2, "", said)
     session.fails["ingest"] = KeyboardInterrupt()
     assert "run it again without --anew" in run("ingest", "a.mp4", "--anew")[2]
 

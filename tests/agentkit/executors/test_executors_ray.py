@@ -15,7 +15,7 @@ from agentkit.cli import main
 from agentkit.cli.ingest_many import ingest_many
 from agentkit.errors import UsageError, VideoOpenError
 from agentkit.executors import ray_encoders, ray_tasks
-from agentkit.executors.ray_encoders import Encoders, Ingested
+from agentkit.executors.ray_encoders import Encoders, How, Ingested
 from agentkit.executors.tasks import FAULT
 from agentkit.types import IngestEvent, StoredVideo
 
@@ -55,14 +55,16 @@ def test_a_killed_worker_and_two_encoders_store_what_one_process_stores(
     events: dict[str, list[IngestEvent]] = {film: [] for film in films}
     ended: dict[str, Ingested] = {}
     with Encoders(helped._settings) as encoders:
-        for film, step in encoders.ingest(films, None):
+        for film, step in encoders.ingest(films, How(tags=("seen",))):
             if isinstance(step, Ingested):
                 ended[film] = step
             else:
                 events[film].append(step)
     assert "no such file" in str(ended[films[2]].error)
     for film, video in zip(films, videos, strict=False):
-        assert ended[film].video == video
+        assert ended[film].video == helped.video(video.video_id)
+        assert helped.video(video.video_id).tags == ("seen",)
+        helped.tag(video.video_id, (), ("seen",))
         assert stored(helped, video.video_id) == stored(alone, video.video_id)
         same_kv(helped, alone, video.video_id)
         told = [(event.event, event.chunk) for event in events[film] if event.event != "stage"]
@@ -85,7 +87,7 @@ def test_an_encoder_that_dies_is_made_anew_and_goes_on(
     helped = open_session(tmp_path / "helped", **EXACT, ingest={**RAY, "encoders": 1})
     monkeypatch.setenv(ray_encoders.STORE_FAULT, "chunk.commit:3")
     with Encoders(helped._settings) as encoders:
-        steps = [step for _, step in encoders.ingest([str(sounding)], None)]
+        steps = [step for _, step in encoders.ingest([str(sounding)], How())]
     monkeypatch.delenv(ray_encoders.STORE_FAULT)
     starts = [step.chunk for step in steps if getattr(step, "event", "") == "start"]
     assert starts == [0, 3]
@@ -157,8 +159,8 @@ def test_people_get_a_line_for_each_film(
     ]
     monkeypatch.setattr(Encoders, "__init__", lambda self, settings: None)
     monkeypatch.setattr(Encoders, "__exit__", lambda *_: None)
-    monkeypatch.setattr(Encoders, "ingest", lambda self, files, plan: iter(steps))
-    assert ingest_many(Settings(), ["a.mp4", "b.mp4", "c.mp4"], None, as_json=False) == 1
+    monkeypatch.setattr(Encoders, "ingest", lambda self, files, how: iter(steps))
+    assert ingest_many(Settings(), ["a.mp4", "b.mp4", "c.mp4"], How(), as_json=False) == 1
     out, err = capsys.readouterr()
     assert out.splitlines() == [
         "cdcdcdcdcdcd  b.mp4  01:00  4 chunks  in the store already",
@@ -167,7 +169,7 @@ def test_people_get_a_line_for_each_film(
     assert err == "error: c.mp4: not a video\n"
     steps[2] = ("c.mp4", Ingested("c.mp4", error=UsageError("no model")))
     with pytest.raises(UsageError, match="no model"):
-        ingest_many(Settings(), ["a.mp4", "b.mp4", "c.mp4"], None, as_json=False)
+        ingest_many(Settings(), ["a.mp4", "b.mp4", "c.mp4"], How(), as_json=False)
 
 
 def test_a_folder_is_no_store_for_several_machines(
