@@ -224,7 +224,13 @@ def _plugins(settings: Settings) -> Iterator[Check]:
 
 
 def _folder_of(settings: Settings) -> Path:
-    return settings.store if isinstance(settings.store, Path) else Path.cwd()
+    """Return where the store's large files are; the working folder where it cannot be said."""
+    from agentkit_storage.location import Location
+
+    try:
+        return Location.of(settings.store).folder
+    except StoreError:
+        return Path.cwd()
 
 
 def _disk(label: str, folder: Path) -> Check:

@@ -5,7 +5,8 @@ import os
 import shlex
 import shutil
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,8 @@ import pytest
 import sqlalchemy as sa
 
 from agentkit import Session
-from agentkit.cli import main
+from agentkit.cli import main, progress
+from agentkit.types import IngestEvent
 from agentkit_storage import Store
 from agentkit_storage.schema import REVISION, GroupRow
 
@@ -127,6 +129,26 @@ def test_a_question_makes_damaged_tokens_anew_as_well(run: Run, store: Path, vid
     assert err.count("\n") == 1
     assert "its tokens are damaged from 16 to 32 s; made anew" in err
     assert run("store", "verify")[0] == 0
+
+
+def test_a_terminal_sees_the_ingest_that_a_question_waits_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A bar from its first event to its last; none where nothing has to be made again."""
+    drawn: list[object] = []
+
+    @contextmanager
+    def bar(what: str) -> Iterator[Callable[[int, int], None]]:
+        drawn.append(what)
+        yield lambda done, of: drawn.append((done, of))
+        drawn.append("gone")
+
+    monkeypatch.setattr(progress, "bar", bar)
+    with progress.again() as on_event:
+        assert drawn == []
+        for event, chunk in (("start", 0), ("stage", 0), ("chunk", 1), ("chunk", 2), ("done", 2)):
+            on_event(IngestEvent(event, "a", "a.mp4", chunk=chunk, of=2))  # type: ignore[arg-type]
+        assert drawn == ["made again from its file, chunks", (0, 0), (0, 0), (1, 2), (2, 2), "gone"]
 
 
 def test_what_nothing_refers_to_is_freed(run: Run, store: Path, video_id: str) -> None:

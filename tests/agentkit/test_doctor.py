@@ -197,3 +197,8 @@ def test_the_command_exits_with_1_where_something_needed_is_missing(
 def test_the_encoders_that_may_be_named_are_those_that_are_known() -> None:
     named = get_args(Settings.model_fields["encoder"].annotation)
     assert set(named) == {"auto", *ENCODERS}
+
+
+def test_the_disk_of_a_store_in_a_database_is_that_of_its_large_files(tmp_path: Path) -> None:
+    settings = Settings.load(store=f"postgresql://me@here/videos?blobs={tmp_path}")
+    assert doctor._folder_of(settings) == tmp_path
