@@ -96,10 +96,10 @@ def measure(store: Store, folder: Path, kind: Kind, queries: Floats) -> dict[str
     path = folder / "index" / f"{SPACE}.faiss"
     path.unlink(missing_ok=True)
     index = SpaceIndex(path, store._store_id, SPACE, store._db.read, KINDS[kind])
+    with timed() as making:
+        index.rebuild()
+        index.save()
     with store._db.read() as conn:
-        with timed() as making:
-            index.rebuild(conn)
-            index.save(conn)
         index.search(conn, queries[0], K, Filter())
         with timed() as searching:
             found = [index.search(conn, query, K, Filter()) for query in queries]

@@ -80,20 +80,25 @@ class SpaceIndex:
             near = held.index.search(vector, k * self._settings.candidates, ids)
         return vector_rows.rescored(conn, self._name, vector, [id_ for id_, _ in near])[:k]
 
-    def save(self, conn: sa.Connection, wrote: bool = False) -> None:
+    def save(self, wrote: bool = False) -> None:
         """Write a snapshot, if something happened since the last.
 
         Who `wrote` vectors and is done makes the kind that fits first: no search waits for it.
         """
+        with self._connect() as conn:
+            self._save(conn, wrote)
+
+    def _save(self, conn: sa.Connection, wrote: bool) -> None:
         if wrote:
             self._settle(conn)
         with self._lock:
             if (held := self._current(conn)) is not None and held.saved != held.reach:
                 self._write(held)
 
-    def rebuild(self, conn: sa.Connection) -> None:
+    def rebuild(self) -> None:
         """Make the index from SQL alone, of the kind that fits, before it returns."""
-        made = self._made(conn, self._settings.kind_for)
+        with self._connect() as conn:
+            made = self._made(conn, self._settings.kind_for)
         with self._lock:
             self._held, self._has_failed = made, False
 

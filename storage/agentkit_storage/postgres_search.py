@@ -137,18 +137,22 @@ class PgVectors:
         near = self._near(conn, vector, wanted, where)
         return vector_rows.rescored(conn, self._name, vector, near)[:k]
 
-    def save(self, conn: sa.Connection) -> None:
-        """Make the index that the space is large enough for, if there is none yet."""
-        count, _ = vector_rows.totals(conn, self._name)
-        if self._settings.kind_for(count) is not Kind.FLAT and not self._is_indexed(conn):
-            self._make_index(conn)
+    def save(self, wrote: bool = True) -> None:
+        """Let who `wrote` make the index that the space is large enough for, if there is none."""
+        with self._db.read() as conn:
+            size, is_indexed = self._size(conn), self._is_indexed(conn)
+            count, _ = vector_rows.totals(conn, self._name)
+        if wrote and size and not is_indexed and self._settings.kind_for(count) is not Kind.FLAT:
+            self._make_index(size)
 
-    def rebuild(self, conn: sa.Connection) -> None:
+    def rebuild(self) -> None:
         """Make the index anew where there is one, or should be; the rows are `fill`'s to make."""
-        if self._is_indexed(conn):
+        with self._db.read() as conn:
+            is_indexed = self._is_indexed(conn)
+        if is_indexed:
             self._run(f"REINDEX INDEX CONCURRENTLY {self._index_name}")
         else:
-            self.save(conn)
+            self.save()
 
     def _near(
         self, conn: sa.Connection, vector: NDArray[np.float32], k: int, where: Filter
@@ -177,18 +181,17 @@ class PgVectors:
         has_vector = sa.literal_column("segment_search.embedding IS NOT NULL", sa.Boolean)
         return query.where(mine, has_vector).order_by(distance)
 
-    def _make_index(self, conn: sa.Connection) -> None:
-        size = self._size(conn)
+    def _make_index(self, size: int) -> None:
         logger.info("%s: the server makes an index of its vectors", self._name)
         self._run(f"DROP INDEX CONCURRENTLY IF EXISTS {self._index_name}")  # one that was begun
         self._run(
             f"CREATE INDEX CONCURRENTLY {self._index_name} ON segment_search USING hnsw"
-            f" (({self._expression(size or 0)}) halfvec_ip_ops)"
+            f" (({self._expression(size)}) halfvec_ip_ops)"
             f" WHERE space = '{self._name}' AND embedding IS NOT NULL"
         )
 
     def _run(self, statement: str) -> None:
-        """Run what must not be in a transaction; one process at a time, and nobody waits for it."""
+        """Run what waits for every transaction that is open; one process at a time does it."""
         with self._db.exclusive(f"index {self._name}", wait=False) as held:
             if held:
                 self._db.run_alone(statement)

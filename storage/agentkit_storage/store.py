@@ -29,7 +29,10 @@ from agentkit_storage import (
 )
 from agentkit_storage.errors import RecordError, StoreError
 from agentkit_storage.files import make_folder
+from agentkit_storage.index import SpaceIndex
 from agentkit_storage.location import Location
+from agentkit_storage.postgres import PostgreSQL
+from agentkit_storage.postgres_search import PgVectors
 from agentkit_storage.reader import Reader
 from agentkit_storage.records import Array, ChunkRecord, check_notes, check_record
 from agentkit_storage.row_codec import TokensDtype
@@ -48,6 +51,7 @@ class Store(Reader):
 
     kv_budget_bytes: int | None = None
     tokens_dtype: TokensDtype = "lossless"
+    _has_added = False
     migrated_from: str | None = None  # the newest migration that it had; None: it is new
 
     @classmethod
@@ -87,13 +91,19 @@ class Store(Reader):
     def close(self) -> None:
         """Write the indexes' snapshots and let go of the files."""
         try:
-            with self._db.read() as conn:
-                for index in self._indexes.values():
-                    index.save(conn)
+            for index in self._indexes_to_save():
+                index.save(self._has_added)
         except StoreError as error:
             logger.warning("no snapshot of the index: %s", error)
         finally:
             self._db.close()
+
+    def _indexes_to_save(self) -> list[SpaceIndex | PgVectors]:
+        """Return those that are in memory; the server's cost nothing to look at."""
+        if self._has_added and isinstance(self._db, PostgreSQL):
+            with self._db.read() as conn:
+                return [self._index(name) for name in segments.sizes(conn)]
+        return list(self._indexes.values())
 
     # Videos
 
@@ -183,6 +193,7 @@ class Store(Reader):
             segments.insert(conn, record.chunk.video_id, chunk_id, rows)
             words.keep(conn, chunk_id)
             jobs.finish(conn, record.chunk.video_id, record.chunk.index)
+        self._has_added = True
 
     # Jobs: which chunks are with a worker, and how often each was tried
 
@@ -332,9 +343,10 @@ class Store(Reader):
     def rebuild_index(self) -> None:
         """Make the vector indexes from SQL and write their snapshots."""
         with self._db.read() as conn:
-            for name in segments.sizes(conn):
-                self._index(name).rebuild(conn)
-                self._index(name).save(conn)
+            names = list(segments.sizes(conn))
+        for name in names:
+            self._index(name).rebuild()
+            self._index(name).save()
 
     def gc(self, grace_s: float = 3600.0) -> int:
         """Free bytes that nothing refers to; return how many. Unfinished files wait `grace_s`."""

@@ -3,6 +3,7 @@
 import os
 import zlib
 from collections.abc import Callable
+from contextlib import nullcontext
 from multiprocessing.connection import Connection
 
 import numpy as np
@@ -116,14 +117,15 @@ def _random(video_id: str, index: int) -> np.random.Generator:
 
 
 def run(location: str, fault: str, tell: Connection, call: str, *arguments: object) -> None:
-    """Run in a process of its own: `ingest`, or a method of the store, with a fault planned.
+    """Run in a process of its own: an ingest, or a method of the store, with a fault planned.
 
     `tell` gets a line for each thing that is acknowledged.
     """
     os.environ[faults.VARIABLE] = fault
     with Store.open(location) as store:
-        if call == "ingest":
-            video_id, chunks = arguments
-            ingest(store, str(video_id), int(str(chunks)), rows=True, say=tell.send)
+        if call in ("ingest", "locked_ingest"):
+            video_id, chunks = str(arguments[0]), int(str(arguments[1]))
+            with store.ingest_lock(video_id) if call == "locked_ingest" else nullcontext():
+                ingest(store, video_id, chunks, rows=True, say=tell.send)
         else:
             getattr(store, call)(*arguments)

@@ -18,6 +18,7 @@ from .postgres_server import running
 # Forked from a server that has loaded everything: a fresh interpreter takes a second each.
 _PROCESSES = multiprocessing.get_context("forkserver")
 _PROCESSES.set_forkserver_preload(["pytest", "alembic.command", "agentkit_storage.testing"])
+DATABASES = ("sqlite", "postgresql")
 _COUNT = itertools.count()
 
 
@@ -53,11 +54,10 @@ def folder(tmp_path: Path) -> Path:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Let every test of a store run on both databases, but for those of SQLite's own files."""
+    """Let every test of a store run on both databases, but for those about one of them."""
     if "location" in metafunc.fixturenames:
-        only_sqlite = metafunc.definition.get_closest_marker("sqlite") is not None
-        databases = ["sqlite"] if only_sqlite else ["sqlite", "postgresql"]
-        metafunc.parametrize("location", databases, indirect=True)
+        marked = [name for name in DATABASES if metafunc.definition.get_closest_marker(name)]
+        metafunc.parametrize("location", marked or DATABASES, indirect=True)
 
 
 @pytest.fixture(scope="session")

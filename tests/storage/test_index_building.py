@@ -342,8 +342,8 @@ def test_who_wrote_leaves_the_kind_that_fits(
     store: Store, folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     fill(store, B)
-    with caplog.at_level(logging.INFO), store._db.read() as conn:
-        store._index("text").save(conn, wrote=True)
+    with caplog.at_level(logging.INFO):
+        store._index("text").save(wrote=True)
     assert (kind_in(store), kind_on_disk(folder)) == (Kind.SQ8, b"sq8")
     assert "before the store is closed" in caplog.text
     assert_right(store, A, B)
@@ -356,8 +356,7 @@ def test_who_wrote_waits_for_what_is_being_made(
     assert_right(store, A, B)
     assert trainer.is_there.wait(60)
     trainer.may_go.set()
-    with store._db.read() as conn:
-        store._index("text").save(conn, wrote=True)
+    store._index("text").save(wrote=True)
     assert (trainer.trained, kind_on_disk(folder)) == (1, b"sq8")
 
 

@@ -371,8 +371,10 @@ def test_the_same_rows_train_the_same_index(folder: Path) -> None:
         fill(store, A, B, C)
     dumps = []
     for name in ("one", "two"):
-        with Store.open(folder) as store, store._db.read() as conn:
-            SpaceIndex(folder / name, "store", "text", store._db.read, rules).rebuild(conn)
+        with Store.open(folder) as store:
+            index = SpaceIndex(folder / name, "store", "text", store._db.read, rules)
+            index.rebuild()
+            index.save()
         dumps.append((folder / name).read_bytes())
     assert dumps[0] == dumps[1]
     assert b'"kind": "ivf-sq8"' in dumps[0]
