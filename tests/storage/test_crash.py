@@ -250,6 +250,76 @@ def test_a_full_disk_keeps_what_was_acknowledged_and_goes_on(
             assert store.digest(A) == whole[A]
 
 
+def test_kv_without_room_leaves_the_kv_that_was_there(small_disk: Path) -> None:
+    with Store.open(small_disk / "store") as store:
+        ingest(store, A, 1)
+        _fill(small_disk / "ballast")
+        large = {"k.0": np.ones((64, 1024), np.float32)}
+        with pytest.raises(StoreFullError, match="make room"):
+            store.put_kv(A, KV_FINGERPRINT, 0, large)
+        np.testing.assert_equal(store.kv(A, KV_FINGERPRINT, 0), draw_kv(A, 0))
+        (small_disk / "ballast").unlink()
+        assert store.verify() == []
+        store.put_kv(A, KV_FINGERPRINT, 0, large)
+        np.testing.assert_equal(store.kv(A, KV_FINGERPRINT, 0), large)
+
+
+def test_a_snapshot_on_a_full_disk_is_done_without(
+    small_disk: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = Store.open(small_disk / "store")
+    store.add_video(draw_video(A), "drawn")
+    store.add_chunk(draw_chunk(A, 0))
+    _fill(small_disk / "ballast")
+    query = draw_vector(TEXT_SIZE, np.random.default_rng(0))
+    found = store.search_vectors("text", query, 9)
+    store.close()
+    assert "no snapshot" in caplog.text
+    assert not list((small_disk / "store").glob("index/*"))
+    (small_disk / "ballast").unlink()
+    with Store.open(small_disk / "store") as store:
+        assert store.search_vectors("text", query, 9) == found
+        assert store.verify() == []
+
+
+def test_a_bundle_on_a_full_disk_is_not_there(
+    tmp_path: Path, small_disk: Path, whole: dict[str, str]
+) -> None:
+    with Store.open(tmp_path / "store") as store:
+        ingest(store, A, CHUNKS, rows=True)
+        (small_disk / "bundle.tar").write_bytes(b"one from before")
+        _fill(small_disk / "ballast")
+        with pytest.raises(StoreFullError, match="make room"):
+            store.export_bundle([A], small_disk / "bundle.tar")
+        assert (small_disk / "bundle.tar").read_bytes() == b"one from before"
+        assert not list(small_disk.glob("*.tmp"))
+        (small_disk / "ballast").unlink()
+        store.export_bundle([A], small_disk / "bundle.tar")
+    with Store.open(tmp_path / "other") as other:
+        other.import_bundle(small_disk / "bundle.tar")
+        assert other.digest(A) == whole[A]
+
+
+@pytest.mark.parametrize("free_bytes", [0, 1 << 16])
+def test_an_import_without_room_goes_on(
+    tmp_path: Path, small_disk: Path, whole: dict[str, str], free_bytes: int
+) -> None:
+    bundle, ballast = tmp_path / "bundle.tar", small_disk / "ballast"
+    with Store.open(tmp_path / "store") as store:
+        ingest(store, A, CHUNKS, rows=True)
+        store.export_bundle([A], bundle)
+    with Store.open(small_disk / "store") as store:
+        os.truncate(ballast, _fill(ballast) - free_bytes)
+        with pytest.raises(StoreFullError, match="make room"):
+            store.import_bundle(bundle)
+        assert all(video.state == "ingesting" for video in store.videos())
+        ballast.unlink()
+        store.import_bundle(bundle)
+        assert store.video(A).state == "ready"
+        assert store.digest(A) == whole[A]
+        assert store.verify() == []
+
+
 def _fill(path: Path) -> int:
     """Write until the disk is full; return the bytes written."""
     with path.open("wb", buffering=0) as file:
