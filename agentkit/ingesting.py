@@ -61,8 +61,10 @@ class Ingesting:
         self.before: StoredVideo | None = None  # as it was stored when this ingest began
 
     def wait(self, waited_s: float) -> None:
-        """Tell that another process is at work on this very video."""
-        self._tell("stage", stage="waiting", message="another process ingests this video")
+        """Tell that another process is at work on this very video, and which."""
+        owner = self._store.owner(self._info.video_id)
+        who = f" ({owner.host}, process {owner.pid})" if owner else ""
+        self._tell("stage", stage="waiting", message=f"another process{who} ingests this video")
 
     def skip(self) -> StoredVideo:
         """Return what is stored, its KV completed where it is of other settings or was dropped."""

@@ -14,6 +14,7 @@ from typing import Self, Unpack
 import sqlalchemy as sa
 
 from agentkit_storage import (
+    blob_marker,
     bundles,
     chunks,
     jobs,
@@ -36,7 +37,7 @@ from agentkit_storage.postgres_search import PgVectors
 from agentkit_storage.reader import Reader
 from agentkit_storage.records import Array, ChunkRecord, check_notes, check_record
 from agentkit_storage.row_codec import TokensDtype
-from agentkit_storage.schema import KvRow
+from agentkit_storage.schema import BlobRow, KvRow
 from agentkit_storage.types import Note, Problem, StoredVideo, StoreStats
 from agentkit_storage.videos import VALID_ID, VideoChanges
 
@@ -75,6 +76,8 @@ class Store(Reader):
         make_folder(store._folder / "locks")
         store.migrated_from = store._db.migrate()
         store._store_id = store._own_id()
+        if isinstance(store._db, PostgreSQL):
+            blob_marker.claim(store._folder, store._store_id, store._has_blobs())
         return store
 
     def __enter__(self) -> Self:
@@ -351,6 +354,10 @@ class Store(Reader):
     def gc(self, grace_s: float = 3600.0) -> int:
         """Free bytes that nothing refers to; return how many. Unfinished files wait `grace_s`."""
         return upkeep.gc(self._db, self._blobs, self._folder / "index", grace_s)
+
+    def _has_blobs(self) -> bool:
+        with self._db.read() as conn:
+            return conn.scalar(sa.select(BlobRow.sha256).limit(1)) is not None
 
     def _own_id(self) -> str:
         """Return the store's own name; only a new store waits for a writer."""

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentkit_storage import ChunkRecord, Filter, Segment, Store, owners
+from agentkit_storage import ChunkRecord, Filter, Segment, Store, blob_marker, owners
 from agentkit_storage.errors import StoreBusyError, StoreError
 from agentkit_storage.postgres_search import PgVectors, words_in
 from agentkit_storage.testing import (
@@ -292,3 +292,18 @@ def test_jobs_count_attempts_and_end_with_the_chunk(store: Store) -> None:
     store.remove_video(A)
     store.add_video(draw_video(A), "drawn")
     assert store.jobs(A) == []
+
+
+@pytest.mark.postgresql
+def test_a_database_is_opened_with_its_own_blobs_only(
+    store: Store, location: str, folder: Path, tmp_path: Path
+) -> None:
+    ingest(store, A, 1, rows=True)
+    store.close()
+    url = sa.make_url(location).update_query_dict({"blobs": str(tmp_path / "elsewhere")})
+    elsewhere = url.render_as_string(hide_password=False)
+    with pytest.raises(StoreError, match="large files are not here"):
+        Store.open(elsewhere)
+    (folder / blob_marker.NAME).write_text("0" * 32)
+    with pytest.raises(StoreError, match="of another store"):
+        Store.open(location)
