@@ -106,6 +106,7 @@ class Encoders:
         self._ray = imported()
         self._settings = _absolute(settings)
         self._actors: list[Any] = []
+        self._is_over = False
         if is_many_machines() and "://" not in str(settings.store):
             self.end()
             raise UsageError(
@@ -144,6 +145,7 @@ class Encoders:
 
     def end(self) -> None:
         """End the encoders, whatever they do, and leave the cluster; one of our own is ended."""
+        self._is_over = True
         for actor in self._actors:
             self._ray.kill(actor)
         if self._is_ours:
@@ -177,6 +179,8 @@ class Encoders:
                     told.put((path, self._ray.get(step)))
                 return actor
             except self._ray.exceptions.RayActorError as error:
+                if self._is_over:  # we ended it ourselves
+                    raise
                 reason = first_line(error)
                 logger.warning("%s: its encoder died (%s); another goes on", path, reason)
                 how = replace(how, anew=False)  # what it has made since is new
