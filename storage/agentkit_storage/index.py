@@ -89,6 +89,8 @@ class SpaceIndex:
             self._save(conn, wrote)
 
     def _save(self, conn: sa.Connection, wrote: bool) -> None:
+        if self._held is None and not (wrote and self._is_due(conn)):
+            return
         if wrote:
             self._settle(conn)
         with self._lock:
@@ -164,6 +166,13 @@ class SpaceIndex:
         name = f"index of {self._name}"
         self._builder = threading.Thread(target=self._build, args=(old,), name=name, daemon=True)
         self._builder.start()
+
+    def _is_due(self, conn: sa.Connection) -> bool:
+        """Say whether what is on disk, not read here yet, is of a kind that the space outgrew."""
+        space = segments.space(conn, self._name)
+        count, _ = vector_rows.totals(conn, self._name)
+        large = self._settings.kind_for(count) is not Kind.FLAT
+        return space is not None and large and not self._fits_on_disk(space.size, count)
 
     def _settle(self, conn: sa.Connection) -> None:
         """Wait for what is being made; make here what does not fit even so."""

@@ -102,8 +102,8 @@ class Store(Reader):
             self._db.close()
 
     def _indexes_to_save(self) -> list[SpaceIndex | PgVectors]:
-        """Return those that are in memory; the server's cost nothing to look at."""
-        if self._has_added and isinstance(self._db, PostgreSQL):
+        """Return those in memory; after writing, all: one may have become too large for its kind."""
+        if self._has_added:
             with self._db.read() as conn:
                 return [self._index(name) for name in segments.sizes(conn)]
         return list(self._indexes.values())

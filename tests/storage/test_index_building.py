@@ -349,6 +349,12 @@ def test_who_wrote_leaves_the_kind_that_fits(
     assert_right(store, A, B)
 
 
+def test_who_wrote_and_never_searched_leaves_the_kind_that_fits(store: Store, folder: Path) -> None:
+    with Store.open(folder) as writer:
+        fill(writer, B)
+    assert kind_on_disk(folder) == b"sq8"
+
+
 def test_who_wrote_waits_for_what_is_being_made(
     store: Store, folder: Path, trainer: Trainer
 ) -> None:
