@@ -1,10 +1,13 @@
-"""An ingest killed at points all along its way: what was answered before is answered as before."""
+"""An ingest killed along its way, or out of room: what was answered before is answered again."""
 
 import multiprocessing
+import os
 import runpy
 import shutil
 import signal
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,7 @@ from agentkit import Session
 from agentkit.testing import make_video
 from agentkit.types import Answer
 from agentkit_storage import faults
+from agentkit_storage.errors import StoreFullError
 
 QUESTION = "Is there a cut, or much motion?"
 KILLS = {"notes": 14, "videoxl2": 8}
@@ -86,6 +90,51 @@ def test_a_killed_ingest_changes_no_answer_and_goes_on(
             assert _answer(session, new_clip) == after, fault
             assert session._store.verify() == [], fault
         shutil.rmtree(store)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 4 MB, or a reason to skip."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = shutil.which("mount")
+    command = [str(mount), "-t", "tmpfs", "-o", "size=4m", "none", str(disk)]
+    if mount is None or subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("mounting a small tmpfs needs root")
+    try:
+        yield disk
+    finally:
+        subprocess.run(["umount", "--lazy", str(disk)], check=True)
+
+
+@pytest.mark.parametrize("free_bytes", [0, 1 << 18])
+def test_an_ingest_without_room_says_so_and_goes_on(
+    open_session: OpenSession, small_disk: Path, new_clip: Path, tmp_path: Path, free_bytes: int
+) -> None:
+    with open_session(tmp_path / "whole") as session:
+        video_id = session.ingest(new_clip).video_id
+        digest, answer = session._store.digest(video_id), _answer(session, new_clip)
+    ballast = small_disk / "ballast"
+    with open_session(small_disk / "store") as session:
+        os.truncate(ballast, _fill(ballast) - free_bytes)
+        with pytest.raises(StoreFullError, match="make room") as caught:
+            session.ingest(new_clip)
+        assert "\n" not in str(caught.value)
+        assert all(video.state == "ingesting" for video in session.videos())
+        ballast.unlink()
+        assert session.ingest(new_clip).state == "ready"
+        assert session._store.digest(video_id) == digest
+        assert _answer(session, new_clip) == answer
+        assert session._store.verify() == []
+
+
+def _fill(path: Path) -> int:
+    """Write until the disk is full; return the bytes written."""
+    with path.open("wb", buffering=0) as file:
+        with suppress(OSError):
+            while file.write(bytes(4096)):
+                pass
+        return file.tell()
 
 
 def _spread(faults_passed: list[str], count: int) -> list[str]:
