@@ -11,7 +11,7 @@ import signal
 import socket
 import traceback
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Protocol
 
@@ -133,18 +133,7 @@ class Task:
             outcome = self.work.run(observer, self.sight, self.recipe.picture_px)
         except Exception as error:  # a process boundary  # noqa: BLE001
             return Outcome(error=portable(error))
-        return _with_remarks(outcome, observer.domain.broken)
-
-
-def _with_remarks(outcome: Outcome, remarks: tuple[str, ...]) -> Outcome:
-    return Outcome(
-        outcome.chunks,
-        outcome.heard,
-        outcome.failed,
-        outcome.odd,
-        remarks,
-        outcome.seconds,
-    )
+        return replace(outcome, remarks=observer.domain.broken)
 
 
 @lru_cache(maxsize=1)
