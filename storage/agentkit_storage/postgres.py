@@ -33,6 +33,7 @@ class PostgreSQL(Database):
                 connect_args={**_KEEPALIVES, "options": _SERVER_KEEPALIVES},
                 pool_size=4,
                 max_overflow=28,
+                pool_pre_ping=True,  # a server may have been started anew since
             )
         except ImportError as error:
             raise StoreError(
@@ -44,15 +45,14 @@ class PostgreSQL(Database):
     @contextmanager
     def exclusive(self, name: str, wait: bool, on_wait: OnWait | None = None) -> Iterator[bool]:
         key = _key(f"lock {name}")
-        with self._our_errors(), self._engine.connect() as conn:
-            conn.execution_options(isolation_level="AUTOCOMMIT")
-            if not _held(conn, key, wait, on_wait):
-                yield False
-                return
-            try:
-                yield True
-            finally:
-                conn.execute(sa.select(sa.func.pg_advisory_unlock(key)))
+        with self._our_errors():
+            conn = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        try:
+            with self._our_errors():
+                held = _held(conn, key, wait, on_wait)
+            yield held
+        finally:
+            _let_go(conn)
 
     def run_alone(self, statement: str) -> None:
         """Run a statement that must not be in a transaction."""
@@ -113,6 +113,14 @@ def _held(conn: sa.Connection, key: int, wait: bool, on_wait: OnWait | None) -> 
         if on_wait is not None:
             on_wait(waited_s)
     return True
+
+
+def _let_go(conn: sa.Connection) -> None:
+    try:
+        conn.execute(sa.select(sa.func.pg_advisory_unlock_all()))
+    except DBAPIError:
+        conn.invalidate()  # the connection is gone, and the lock with it
+    conn.close()
 
 
 def _busy(name: str) -> StoreBusyError:

@@ -102,7 +102,7 @@ class Store(Reader):
             self._db.close()
 
     def _indexes_to_save(self) -> list[SpaceIndex | PgVectors]:
-        """Return those in memory; after writing, all: one may have become too large for its kind."""
+        """Return those in memory; after writing all, as one may have outgrown its kind."""
         if self._has_added:
             with self._db.read() as conn:
                 return [self._index(name) for name in segments.sizes(conn)]

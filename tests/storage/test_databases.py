@@ -307,3 +307,24 @@ def test_a_database_is_opened_with_its_own_blobs_only(
     (folder / blob_marker.NAME).write_text("0" * 32)
     with pytest.raises(StoreError, match="of another store"):
         Store.open(location)
+
+
+def test_an_error_under_a_lock_is_the_callers_own(store: Store) -> None:
+    with pytest.raises(FileNotFoundError, match="mine"), store.ingest_lock(A):
+        raise FileNotFoundError("mine")
+    with store.ingest_lock(A, wait=False) as held:
+        assert held
+
+
+@pytest.mark.postgresql
+def test_a_lost_connection_is_made_anew(store: Store, postgres: sa.Engine) -> None:
+    ingest(store, A, 1)
+    database = store._db._engine.url.database
+    with store.ingest_lock(B):
+        with postgres.connect() as server:
+            lost = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :name"
+            assert len(server.execute(sa.text(lost), {"name": database}).all()) >= 2
+        assert len(store.videos()) == 1
+        store.put_sound_notes(A, [])
+    with store.ingest_lock(B, wait=False) as held:
+        assert held
