@@ -174,7 +174,8 @@ def test_who_holds_a_lock_is_said(store: Store, start_worker: StartWorker) -> No
     assert said is not None
     assert said.pid == worker.process.pid
     assert said.since <= said.beat_at
-    assert store.owner(A) is None  # it was killed: the lock is free
+    while store.owner(A) is not None:  # it was killed: a server hears of it a moment later
+        pass
     with store.ingest_lock(A):
         pass
     with store._db.read() as conn:
