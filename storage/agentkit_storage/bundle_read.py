@@ -6,7 +6,6 @@ Everything here is untrusted: the bundle's own hashes say that it is whole, not 
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_arrays
 
@@ -26,7 +25,7 @@ from agentkit_storage.bundle_forms import (
     load,
 )
 from agentkit_storage.errors import RecordError
-from agentkit_storage.records import Array
+from agentkit_storage.records import Array, all_finite
 from agentkit_storage.types import Note, StoredVideo
 from agentkit_storage.videos import VALID_ID
 
@@ -167,6 +166,6 @@ class Contents:
 
 def _finite(arrays: dict[str, Array]) -> dict[str, Array]:
     for name, array in arrays.items():
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
+        if not all_finite(array):
             raise FormError(f"NaN or infinite numbers in {name[:80]!r}")
     return arrays

@@ -20,7 +20,7 @@ from agentkit_storage.errors import (
     UnknownVideoError,
     VectorError,
 )
-from agentkit_storage.records import ChunkRecord, Segment
+from agentkit_storage.records import ChunkRecord, Segment, all_finite
 from agentkit_storage.testing import (
     KV_FINGERPRINT,
     TEXT_SIZE,
@@ -458,3 +458,13 @@ def test_a_vector_is_found_by_itself(store: Store) -> None:
         store.search_vectors("text", vector, 1)[0].start_s == draw_chunk(A, 1).segments[2].start_s
     )
     assert len(store.search_vectors("text", draw_vector(TEXT_SIZE, random), 5)) == 5
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_what_is_no_number_is_seen_in_every_type(dtype: type[np.floating[Any]]) -> None:
+    bits = np.arange(2**16, dtype=np.uint16).view(np.float16).astype(dtype)
+    assert [all_finite(bits[at : at + 1]) for at in range(0, 2**16, 7)] == [
+        bool(np.isfinite(bits[at])) for at in range(0, 2**16, 7)
+    ]
+    assert not all_finite(bits[::2])
+    assert all_finite(bits[np.isfinite(bits)])
