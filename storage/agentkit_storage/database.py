@@ -13,7 +13,8 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
 from agentkit_storage import faults
-from agentkit_storage.errors import StoreDamagedError, StoreError, StoreVersionError
+from agentkit_storage.errors import StoreDamagedError, StoreError, StoreFullError, StoreVersionError
+from agentkit_storage.files import is_full
 from agentkit_storage.schema import REVISION
 
 logger = logging.getLogger(__name__)
@@ -133,6 +134,8 @@ class Database(ABC):
             raise self._of_system(error) from error
 
     def _of_system(self, error: OSError) -> StoreError:
+        if is_full(error):
+            return StoreFullError(f"{self.name}: the disk is full; make room and run it again")
         return StoreError(f"{self.name}: {error.strerror or error}")
 
 

@@ -82,6 +82,11 @@ def fsync_folder(folder: Path) -> None:
 
 def file_error(error: OSError, path: Path) -> StoreError:
     """Return our error for one of the system."""
-    if error.errno in _FULL:
+    if is_full(error):
         return StoreFullError(f"{path.parent}: the disk is full; make room and run it again")
     return StoreError(f"{path}: {error.strerror or error}; check the store folder's permissions")
+
+
+def is_full(error: OSError) -> bool:
+    """Say whether there was no room."""
+    return error.errno in _FULL

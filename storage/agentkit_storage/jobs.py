@@ -7,14 +7,18 @@ import time
 
 import sqlalchemy as sa
 
-from agentkit_storage.schema import JobRow
+from agentkit_storage.schema import ChunkRow, JobRow
 from agentkit_storage.types import Job
 
 
 def select(conn: sa.Connection, video_id: str) -> list[Job]:
     """Return a video's jobs in order of chunk."""
+    # One that was given away after another worker had stored the chunk is no job.
+    stored = sa.exists().where(
+        ChunkRow.video_id == JobRow.video_id, ChunkRow.number == JobRow.number
+    )
     rows = conn.execute(
-        sa.select(JobRow).where(JobRow.video_id == video_id).order_by(JobRow.number)
+        sa.select(JobRow).where(JobRow.video_id == video_id, ~stored).order_by(JobRow.number)
     )
     return [
         Job(row.video_id, row.number, row.attempts, row.worker, row.error, row.updated_at)

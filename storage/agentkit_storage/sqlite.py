@@ -47,7 +47,7 @@ class SQLite(Database):
     def problems(self) -> Iterator[str]:
         with self.read() as conn:
             checked = conn.execute(sa.text("PRAGMA integrity_check"))
-            yield from (row[0] for row in checked if row[0] != "ok")
+            yield from (" ".join(row[0].split()) for row in checked if row[0] != "ok")
             for row in conn.execute(sa.text("PRAGMA foreign_key_check")):
                 yield f"a row of {row[0]} belongs to nothing"
         try:

@@ -187,8 +187,6 @@ def test_a_kill_while_noting_a_use_changes_nothing_else(
 def test_no_room_is_said_and_leaves_nothing(
     store: Store, location: str, folder: Path, point: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if point == "chunk.rows" and "://" in location:
-        pytest.skip("the room for rows is the server's there")
     ingest(store, A, 1, rows=True, kv=False)
     digest = store.digest(A)
     monkeypatch.setenv(faults.VARIABLE, f"{point}:1:full")

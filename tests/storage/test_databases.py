@@ -289,6 +289,8 @@ def test_jobs_count_attempts_and_end_with_the_chunk(store: Store) -> None:
     assert (job.chunk, job.attempts, job.worker, job.error) == (0, 2, "two", "killed")
     store.add_chunk(draw_chunk(A, 0))
     assert store.jobs(A) == []
+    store.start_job(A, 0, "late")
+    assert store.jobs(A) == []
     store.start_job(A, 1, "one")
     store.remove_video(A)
     store.add_video(draw_video(A), "drawn")

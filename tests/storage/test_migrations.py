@@ -16,7 +16,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy.dialects import postgresql
 
-from agentkit_storage import Store, database
+from agentkit_storage import Store, database, sqlite
 from agentkit_storage.errors import StoreBusyError, StoreVersionError
 from agentkit_storage.schema import REVISION, Base
 from agentkit_storage.sqlite import SQLite
@@ -93,6 +93,7 @@ def test_a_store_of_the_second_revision_gets_bytes_and_uses_of_its_kv(folder: Pa
         assert store.verify() == []
 
 
+@pytest.mark.sqlite
 def test_a_kill_while_migrating_leaves_the_old_store(
     folder: Path, start_worker: Callable[..., Any]
 ) -> None:
@@ -130,7 +131,7 @@ def test_the_database_is_set_up_for_many(folder: Path) -> None:
 def test_readers_read_while_a_writer_holds_on_and_writers_say_so(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database, "BUSY_TIMEOUT_S", 0.1)
+    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT_S", 0.1)
     with Store.open(folder) as store:
         store.add_video(draw_video(A), "drawn")
         holder = sqlite3.connect(folder / "store.sqlite", isolation_level=None)
