@@ -4,7 +4,6 @@ An encoder is an actor with a session; it takes one video after the other, and i
 looked at by Ray's tasks. One that dies is made anew, and its video goes on after its last chunk.
 """
 
-import json
 import logging
 import os
 import threading
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from agentkit.config import Settings
 from agentkit.errors import ChunkLostError, UsageError
 from agentkit.executors.ray_tasks import first_line, imported, is_many_machines, start
-from agentkit.executors.tasks import CARRIED, portable, quiet
+from agentkit.executors.tasks import carried, portable, quiet
 from agentkit.rules import NOTES
 from agentkit.types import IngestEvent, SamplingPlan, StoredVideo
 
@@ -56,10 +55,10 @@ Told = SimpleQueue[Step | BaseException]
 class Encoder:
     """The actor: a session in a process of Ray's, opened with its first video."""
 
-    def __init__(self, settings: str, environment: dict[str, str]) -> None:
+    def __init__(self, settings: Settings, environment: dict[str, str]) -> None:
         quiet()
         os.environ.update(environment)
-        self._settings = Settings.model_validate(json.loads(settings))
+        self._settings = settings
         self._session: Session | None = None
 
     def ingest(self, path: str, how: How) -> Iterator[IngestEvent | Ingested]:
@@ -197,9 +196,7 @@ class Encoders:
         """Return a new encoder. It takes no CPU from the tasks; its model takes a GPU."""
         gpus = 1 if self._wants_gpu() else 0
         kind = self._ray.remote(Encoder).options(num_cpus=0, num_gpus=gpus, max_restarts=0)
-        carried = (*CARRIED, STORE_FAULT)
-        environment = {name: os.environ[name] for name in carried if name in os.environ}
-        actor = kind.remote(self._settings.model_dump_json(), environment)
+        actor = kind.remote(self._settings, carried((STORE_FAULT,)))
         self._actors.append(actor)
         return actor
 
@@ -215,6 +212,8 @@ def _absolute(settings: Settings) -> Settings:
         for name in ("store", "videoxl2_path")
         if isinstance(value := getattr(settings, name), Path)
     }
+    if os.sep in settings.language_model:
+        changed["language_model"] = str(Path(settings.language_model).expanduser().absolute())
     if settings.allowed_roots is not None:
         changed["allowed_roots"] = tuple(root.absolute() for root in settings.allowed_roots)
     return settings.model_copy(update=changed)

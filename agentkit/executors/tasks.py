@@ -3,7 +3,6 @@
 A worker keeps the instruments that it has loaded for the next task of the same recipe.
 """
 
-import json
 import logging
 import os
 import pickle
@@ -13,6 +12,7 @@ import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from pathlib import Path
 from typing import Protocol
 
 from agentkit.config import Settings
@@ -22,7 +22,8 @@ from agentkit.stages import StageClock
 from agentkit.types import Note
 
 FAULT = "AGENTKIT_WORKER_FAULT"  # chunk:attempt, for tests: a worker dies at this task
-CARRIED = ("AGENTKIT_HOME", "AGENTKIT_DISABLE_PLUGINS", FAULT)  # of the environment
+HOME = "AGENTKIT_HOME"
+CARRIED = (HOME, "AGENTKIT_DISABLE_PLUGINS", FAULT)  # of the environment
 
 
 class OtherWorkerError(AgentkitError):
@@ -33,7 +34,7 @@ class OtherWorkerError(AgentkitError):
 class Recipe:
     """What a worker needs before it can look as this process would."""
 
-    settings: str  # JSON
+    settings: Settings
     domain: str
     instruments: str  # their fingerprint, here
     left_out: tuple[str, ...]  # instruments that are missing here
@@ -45,12 +46,12 @@ class Recipe:
         """Return the recipe for what `observer` would see."""
         given = settings.model_copy(update={"threads": threads})
         return cls(
-            given.model_dump_json(),
+            given,
             observer.domain.name,
             observer.instruments.fingerprint,
             observer.instruments.missing,
             picture_px,
-            tuple((name, os.environ[name]) for name in CARRIED if name in os.environ),
+            tuple(carried().items()),
         )
 
 
@@ -136,6 +137,14 @@ class Task:
         return replace(outcome, remarks=observer.domain.broken)
 
 
+def carried(more: tuple[str, ...] = ()) -> dict[str, str]:
+    """Return what goes along of this process's environment; its folder means the same elsewhere."""
+    found = {name: os.environ[name] for name in (*CARRIED, *more) if os.environ.get(name)}
+    if HOME in found:
+        found[HOME] = str(Path(found[HOME]).absolute())
+    return found
+
+
 @lru_cache(maxsize=1)
 def _observer(recipe: Recipe) -> Observer:
     """Return the instruments and the domain of a recipe, loaded in this process.
@@ -149,9 +158,9 @@ def _observer(recipe: Recipe) -> Observer:
     for name in CARRIED:
         os.environ.pop(name, None)
     os.environ.update(recipe.environment)
-    settings = Settings.model_validate(json.loads(recipe.settings))
-    domain = Domain.load(recipe.domain, third_party=not settings.disable_plugins)
-    observer = Observer(Engine(settings, domain).instruments, domain)
+    third_party = not recipe.settings.disable_plugins
+    domain = Domain.load(recipe.domain, third_party=third_party)
+    observer = Observer(Engine(recipe.settings, domain).instruments, domain)
     _check_same(observer, recipe)
     return observer
 

@@ -1,5 +1,6 @@
 """Workers beside this process: what is stored is what one process would have stored."""
 
+import os
 import pickle
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -211,6 +212,26 @@ def test_a_worker_that_would_see_other_things_refuses(
         executor.close()
     assert isinstance(error, OtherWorkerError)
     assert "install the same packages and models" in str(error)
+
+
+def test_a_worker_takes_whatever_settings_there_may_be(
+    open_session: OpenSession, sounding: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A budget in place of `k`, a store whose name is no UTF-8, a home named from here."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AGENTKIT_HOME", "home")
+    settings = open_session(ask={"budget_share": 0.5})._settings
+    settings = settings.model_copy(update={"store": tmp_path / os.fsdecode(b"\xff")})
+    observer, sight = observed(open_session(), sounding)
+    recipe = Recipe.of(settings, observer, 0, 1)
+    assert dict(recipe.environment)["AGENTKIT_HOME"] == str(tmp_path / "home")
+    executor = LocalExecutor(1)
+    try:
+        outcome = executor.submit(Task(recipe, sight, Stretch(0, 1))).result()
+    finally:
+        executor.close()
+    assert outcome.error is None
+    assert len(outcome.chunks) == 1
 
 
 def test_closing_ends_the_workers(open_session: OpenSession, sounding: Path) -> None:

@@ -51,7 +51,7 @@ def test_a_killed_worker_and_two_encoders_store_what_one_process_stores(
     alone = open_session(**EXACT)
     videos = [alone.ingest(film) for film in films[:2]]
     monkeypatch.setenv(FAULT, "2:1")
-    helped = open_session(tmp_path / "helped", **EXACT, ingest=RAY)
+    helped = open_session(tmp_path / "helped", **EXACT, ingest=RAY, ask={"budget_share": 0.5})
     events: dict[str, list[IngestEvent]] = {film: [] for film in films}
     ended: dict[str, Ingested] = {}
     with Encoders(helped._settings) as encoders:
