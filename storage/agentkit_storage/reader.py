@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from numpy.typing import NDArray
 
 from agentkit_storage import (
+    blob_marker,
     chunks,
     jobs,
     kv_budget,
@@ -42,7 +43,7 @@ class Reader:
     def __init__(self, location: Location) -> None:
         self._folder = location.folder
         self._db: Database = (
-            SQLite(location.folder / "store.sqlite")
+            SQLite(location.folder / blob_marker.SQLITE)
             if location.url is None
             else PostgreSQL(location.url)
         )

@@ -60,13 +60,24 @@ class Store(Writer):
         row_codec.check_dtype(tokens_dtype)
         store = cls(Location.of(location))
         store.kv_budget_bytes, store.tokens_dtype = kv_budget_bytes, tokens_dtype
-        make_folder(store._folder)
-        make_folder(store._folder / "locks")
-        store.migrated_from = store._db.migrate()
-        store._store_id = store._own_id()
-        if isinstance(store._db, PostgreSQL):
-            blob_marker.claim(store._folder, store._store_id, store._has_blobs())
+        try:
+            store._begin()
+        except BaseException:
+            store._db.close()
+            raise
         return store
+
+    def _begin(self) -> None:
+        """Make or migrate what is there, and see that folder and database belong together."""
+        is_server = isinstance(self._db, PostgreSQL)
+        if not is_server:
+            blob_marker.require_unclaimed(self._folder)
+        make_folder(self._folder)
+        make_folder(self._folder / "locks")
+        self.migrated_from = self._db.migrate()
+        self._store_id = self._own_id()
+        if is_server:
+            blob_marker.claim(self._folder, self._store_id, self._has_blobs())
 
     def __enter__(self) -> Self:
         return self
