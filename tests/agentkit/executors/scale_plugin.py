@@ -6,12 +6,16 @@ fails in the middle of a video. In a worker it puts a tiny embedder in the place
 
 import importlib.util
 import sys
+import threading
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from agentkit.executors import Outcome
 from agentkit.hookspecs import hookimpl
+from agentkit.observing import Observer, Sight
 from agentkit.types import Chunk, FrameBatch, Note, VideoInfo
 from agentkit.video import audio
 
@@ -23,6 +27,18 @@ if "_pytest" not in sys.modules:  # a worker: tests put the embedder in its plac
     _parts = importlib.util.module_from_spec(_spec)
     _spec.loader.exec_module(_parts)
     Engine.embedder = _parts.WordEmbedder()
+
+
+@dataclass(frozen=True)
+class Endless:
+    """Work that says that it has begun, and never ends."""
+
+    says: Path  # a named pipe
+
+    def run(self, observer: Observer, sight: Sight, picture_px: int) -> Outcome:
+        self.says.write_text("begun")
+        threading.Event().wait()
+        raise AssertionError
 
 
 class Hears:

@@ -14,7 +14,7 @@ from agentkit.errors import ChunkLostError, StaleVideoError, UnknownNameError
 from agentkit.executors import Outcome, Task
 from agentkit.executors.ahead import LONGEST_STRETCH, STRETCHES_PER_WORKER, Ahead
 from agentkit.executors.choice import default_workers
-from agentkit.executors.local import LocalExecutor
+from agentkit.executors.local import LocalExecutor, _Process
 from agentkit.executors.tasks import FAULT, OtherWorkerError, Recipe, Stretch, portable
 from agentkit.observing import Observer, Sight, travelling
 from agentkit.stages import StageClock
@@ -244,6 +244,24 @@ def test_closing_ends_the_workers(open_session: OpenSession, sounding: Path) -> 
     assert process.is_running
     executor.close()
     assert not process.is_running
+
+
+def test_a_worker_ends_in_the_middle_of_a_task_with_the_process_that_asks(
+    open_session: OpenSession, sounding: Path, tmp_path: Path
+) -> None:
+    from scale_plugin import Endless
+
+    observer, sight = observed(open_session(), sounding)
+    recipe = Recipe.of(open_session()._settings, observer, 0, 1)
+    os.mkfifo(says := tmp_path / "says")
+    process = _Process()
+    try:
+        process._pipe.send(Task(recipe, sight, Endless(says)))
+        assert says.read_text() == "begun"
+        process._pipe.close()
+        assert process._process.wait(60) == 0
+    finally:
+        process.end()
 
 
 class Own(Exception):  # noqa: N818 — not ours to name
