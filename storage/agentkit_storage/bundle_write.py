@@ -48,6 +48,7 @@ from agentkit_storage.bundle_names import (
 from agentkit_storage.bundle_tar import Part, Progress, write
 from agentkit_storage.database import Database
 from agentkit_storage.errors import DamagedChunkError, RecordError, StoreError
+from agentkit_storage.filters import any_of
 from agentkit_storage.records import Array, Segment
 from agentkit_storage.schema import (
     REVISION,
@@ -100,7 +101,7 @@ def _chosen(tiers: Iterable[str] | None) -> tuple[str, ...]:
 def _spaces(conn: sa.Connection, video_ids: Sequence[str]) -> Iterator[BundleSpace]:
     """Yield the spaces that these videos have vectors in."""
     query = sa.select(SegmentRow.space).where(SegmentRow.vector.is_not(None))
-    query = query.where(SegmentRow.video_id.in_(list(video_ids))).distinct()
+    query = query.where(any_of(conn, SegmentRow.video_id, video_ids)).distinct()
     for name in conn.scalars(query.order_by(SegmentRow.space)).all():
         space = segments.space(conn, name)
         assert space is not None, "every vector was claimed for its space"

@@ -13,11 +13,15 @@ from agentkit_storage.types import Filter
 EVERYTHING = Filter()
 
 
-def any_of(conn: sa.Connection, column: Any, values: Iterable[str]) -> sa.ColumnElement[bool]:
+def any_of(
+    conn: sa.Connection, column: Any, values: Iterable[str] | Iterable[int]
+) -> sa.ColumnElement[bool]:
     """Return `column IN values` as one parameter: databases limit how many a statement has."""
     wanted = list(values)
     if conn.dialect.name == "postgresql":
-        array: sa.ColumnElement[bool] = column == sa.any_(sa.literal(wanted, ARRAY(sa.Text)))
+        is_number = isinstance(column.type, sa.Integer)
+        kind = ARRAY[Any](sa.BigInteger if is_number else sa.Text)
+        array: sa.ColumnElement[bool] = column == sa.any_(sa.literal(wanted, kind))
         return array
     rows = sa.func.json_each(json.dumps(wanted)).table_valued("value")
     listed: sa.ColumnElement[bool] = column.in_(sa.select(rows.c.value))

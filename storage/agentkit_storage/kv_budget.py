@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from agentkit_storage.blobs import Blob
 from agentkit_storage.database import Database
 from agentkit_storage.errors import StoreError
+from agentkit_storage.filters import any_of
 from agentkit_storage.records import Array
 from agentkit_storage.schema import KvRow, VideoRow
 
@@ -60,7 +61,7 @@ def droppable(conn: sa.Connection, keep: Collection[str]) -> list[CachedKV]:
     used_at = sa.func.max(KvRow.last_used_at)
     query = sa.select(KvRow.video_id, KvRow.fingerprint, sa.func.sum(KvRow.nbytes), used_at)
     query = query.join(VideoRow, VideoRow.id == KvRow.video_id)
-    query = query.where(VideoRow.kv_pinned.is_(False), KvRow.video_id.not_in(list(keep)))
+    query = query.where(VideoRow.kv_pinned.is_(False), ~any_of(conn, KvRow.video_id, keep))
     query = query.group_by(KvRow.video_id, KvRow.fingerprint)
     rows = conn.execute(query.order_by(used_at, KvRow.video_id, KvRow.fingerprint))
     return [CachedKV(id_, making, int(nbytes), used) for id_, making, nbytes, used in rows]

@@ -4,6 +4,7 @@ Both lie in `segment_search`, a row for each segment, written in the segment's o
 gone with it. Everything in it follows from the segments; `fill` makes it anew.
 """
 
+import itertools
 import logging
 import re
 import unicodedata
@@ -31,9 +32,14 @@ _SEARCH = sa.table(
     "segment_search",
     *map(sa.column, ("segment_id", "space", "words", "num_words", "embedding")),
 )
+# Many rows by one statement: the trigger that counts words runs once for each, and what it wrote
+# before in the same transaction stands in its way.
 _INSERT = sa.text(
-    "INSERT INTO segment_search (segment_id, space, words, num_words, embedding) VALUES"
-    " (:id, :space, to_tsvector('agentkit', :words), :num_words, CAST(:embedding AS halfvec))"
+    "INSERT INTO segment_search (segment_id, space, words, num_words, embedding)"
+    " SELECT id, space, to_tsvector('agentkit', words), num_words, CAST(embedding AS halfvec)"
+    " FROM unnest(CAST(:id AS bigint[]), CAST(:space AS text[]), CAST(:words AS text[]),"
+    " CAST(:num_words AS integer[]), CAST(:embedding AS text[]))"
+    " AS given (id, space, words, num_words, embedding)"
 )
 # One row for each term of a query; a single word counts as often as it stands in a text.
 _MATCHES = """
@@ -72,13 +78,15 @@ def fill(conn: sa.Connection, chunk_id: int | None = None) -> None:
         conn.execute(sa.delete(_SEARCH))
     else:
         query = query.where(SegmentRow.chunk_id == chunk_id)
-    result = conn.execute(query.order_by(SegmentRow.id))
-    for rows in result.partitions(_BATCH):
-        conn.execute(_INSERT, [_searchable(row) for row in rows])
+    a_few = {"stream_results": True, "yield_per": _BATCH}  # all texts at once are gigabytes
+    with conn.execute(query.order_by(SegmentRow.id), execution_options=a_few) as result:
+        for rows in result.partitions():
+            made = [_searchable(row) for row in rows]
+            conn.execute(_INSERT, {name: [row[name] for row in made] for name in made[0]})
 
 
 def _searchable(row: "sa.Row[*tuple[Any, ...]]") -> dict[str, object]:
-    found = words_in(row.text[:_MOST_CHARS])
+    found = _as_many_as_fit(words_in(row.text[:_MOST_CHARS]))
     embedding = None if row.vector is None else _literal(segments.unpack(row))
     return {
         "id": row.id,
@@ -87,6 +95,12 @@ def _searchable(row: "sa.Row[*tuple[Any, ...]]") -> dict[str, object]:
         "num_words": len(found),
         "embedding": embedding,
     }
+
+
+def _as_many_as_fit(words: list[str]) -> list[str]:
+    """Return the words up to the limit: without accents one letter may be six."""
+    ends = itertools.accumulate(len(word) + 1 for word in words)
+    return [word for word, end in zip(words, ends, strict=True) if end <= _MOST_CHARS]
 
 
 def words_in(text: str) -> list[str]:

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from numpy.typing import NDArray
 
 from agentkit_storage.errors import DamagedChunkError, IncompatibleError, VectorError
-from agentkit_storage.filters import of_segments
+from agentkit_storage.filters import any_of, of_segments
 from agentkit_storage.records import ChunkRecord, unit_vector
 from agentkit_storage.schema import ChunkRow, SegmentRow, SpaceRow
 from agentkit_storage.sealed import SEGMENT, SealError, check_row, row_seal, seal, unseal
@@ -138,7 +138,7 @@ def hits(conn: sa.Connection, scored: Sequence[tuple[int, float]]) -> list[Hit]:
     """
     query = sa.select(SegmentRow, ChunkRow.number)
     query = query.join(ChunkRow, ChunkRow.id == SegmentRow.chunk_id)
-    found = conn.execute(query.where(SegmentRow.id.in_([id_ for id_, _ in scored])))
+    found = conn.execute(query.where(any_of(conn, SegmentRow.id, [id_ for id_, _ in scored])))
     by_id = {row.id: row for row in found}
     return [_hit(row, score) for id_, score in scored if (row := by_id.get(id_)) is not None]
 

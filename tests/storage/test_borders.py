@@ -1,13 +1,14 @@
 """What a store does at its borders: another store's folder, values that no database takes."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
-from agentkit_storage import Store
+from agentkit_storage import Segment, Store
 from agentkit_storage.errors import StoreError
-from agentkit_storage.testing import ingest
+from agentkit_storage.testing import draw_chunk, draw_video, ingest
 
 A = "a1" * 32
 
@@ -33,3 +34,32 @@ def test_no_store_with_sqlite_is_made_where_a_database_keeps_its_files(
     with pytest.raises(StoreError, match="name that store by its URL"):
         Store.open(folder)
     assert not (folder / "store.sqlite").exists()
+
+
+def test_a_statement_names_any_number_of_rows(store: Store) -> None:
+    """Databases limit how many values a statement has: PostgreSQL to 65,535."""
+    count = 70_000
+    ingest(store, A, 1, kv=False)
+    columns = "video_id, chunk_id, space, start_s, end_s, kind, text"
+    with store._db.write("many") as conn:
+        conn.execute(
+            sa.text(
+                f"INSERT INTO segment ({columns}) WITH RECURSIVE number (n) AS"
+                " (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < :count)"
+                f" SELECT {columns} FROM segment, number"
+                " WHERE segment.id = (SELECT min(id) FROM segment)"
+            ),
+            {"count": count},
+        )
+    assert len(store.segments(A, 0)) == count + 4
+    assert store.trim_kv(0, keep=[f"{number:x}" for number in range(count)]) == 0
+
+
+@pytest.mark.postgresql
+def test_a_text_of_letters_that_become_many_is_kept_and_found(store: Store) -> None:
+    """Without accents a Korean syllable is three letters; the server takes a megabyte of them."""
+    texts = [f"{chr(0xAC00 + n % 11172)}{chr(0xAC00 + n // 11172)}가나다" for n in range(40_000)]
+    store.add_video(draw_video(A), "drawn")
+    segment = Segment(0.0, 16.0, "speech", " ".join(texts))
+    store.add_chunk(dataclasses.replace(draw_chunk(A, 0), segments=(segment,)))
+    assert len(store.search_words(texts[0], 5)) == 1
