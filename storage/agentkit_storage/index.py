@@ -20,6 +20,7 @@ from agentkit_storage.errors import StoreError
 from agentkit_storage.files import make_folder
 from agentkit_storage.index_rows import Connect, Held
 from agentkit_storage.locks import exclusive
+from agentkit_storage.records import unit_vector
 from agentkit_storage.types import Filter
 from agentkit_storage.vector_kinds import IndexSettings, Kind
 
@@ -66,11 +67,17 @@ class SpaceIndex:
         The cosines are the stored vectors' whatever the kind; a kind that is not exact may miss
         some of the nearest. It waits for no training.
 
+        `conn` has read nothing yet: the moment that it sees must not be before the one that another
+        thread has brought the index to, or what is nearest would be of rows that it cannot see.
+
         Raises:
+            VectorError: NaN, no direction, or another size than the space's.
             DamagedChunkError: a stored vector fails its checksum.
         """
         with self._lock:
-            if (held := self._current(conn)) is None:
+            held = self._current(conn)
+            vector = unit_vector(vector, "the query", None if held is None else held.index.size)
+            if held is None:
                 return []
             if not self._fits(held):
                 self._build_behind(held)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from agentkit_storage import segments, vector_rows
 from agentkit_storage.filters import of_segments
 from agentkit_storage.postgres import PostgreSQL
+from agentkit_storage.records import unit_vector
 from agentkit_storage.schema import SegmentRow
 from agentkit_storage.types import Filter
 from agentkit_storage.vector_kinds import IndexSettings, Kind
@@ -143,12 +144,15 @@ class PgVectors:
         """Return up to `k` (segment id, cosine), best first, of those that `where` lets through.
 
         Raises:
+            VectorError: NaN, no direction, or another size than the space's.
             DamagedChunkError: a stored vector fails its checksum.
         """
-        if k < 1:
+        size = self._size(conn)
+        vector = unit_vector(vector, "the query", size)
+        if size is None or k < 1:
             return []
         wanted = k * self._settings.candidates
-        near = self._near(conn, vector, wanted, where)
+        near = self._near(conn, vector, size, wanted, where)
         return vector_rows.rescored(conn, self._name, vector, near)[:k]
 
     def save(self, wrote: bool = True) -> None:
@@ -169,11 +173,9 @@ class PgVectors:
             self.save()
 
     def _near(
-        self, conn: sa.Connection, vector: NDArray[np.float32], k: int, where: Filter
+        self, conn: sa.Connection, vector: NDArray[np.float32], size: int, k: int, where: Filter
     ) -> Sequence[int]:
         """Return the ids of up to `k` near ones; all are looked at where an index finds too few."""
-        if (size := self._size(conn)) is None:
-            return []
         query = self._nearest(size, vector).where(*of_segments(conn, where)).limit(k)
         conn.execute(sa.text("SET LOCAL hnsw.iterative_scan = strict_order"))
         conn.execute(sa.text(f"SET LOCAL hnsw.ef_search = {min(max(k, 40), 1000)}"))

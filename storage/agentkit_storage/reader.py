@@ -30,7 +30,7 @@ from agentkit_storage.index import SpaceIndex
 from agentkit_storage.location import Location
 from agentkit_storage.postgres import PostgreSQL
 from agentkit_storage.postgres_search import PgVectors
-from agentkit_storage.records import Array, GroupRecord, unit_vector
+from agentkit_storage.records import Array, GroupRecord
 from agentkit_storage.schema import KvRow, VideoRow
 from agentkit_storage.sqlite import SQLite
 from agentkit_storage.types import Chunk, Filter, Hit, Job, Note, Owner, StoredVideo, Tier
@@ -168,8 +168,7 @@ class Reader:
             VectorError: NaN, no direction, or another size than the space's.
         """
         with self._db.read() as conn:
-            unit = unit_vector(vector, "the query", segments.sizes(conn).get(space))
-            found = self._index(space).search(conn, unit, k, where)
+            found = self._index(space).search(conn, vector, k, where)
             return segments.hits(conn, found)
 
     def search_words(self, query: str, k: int, where: Filter = EVERYTHING) -> list[Hit]:

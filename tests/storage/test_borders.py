@@ -1,7 +1,10 @@
 """What a store does at its borders: another store's folder, values that no database takes."""
 
 import dataclasses
+import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -63,3 +66,39 @@ def test_a_text_of_letters_that_become_many_is_kept_and_found(store: Store) -> N
     segment = Segment(0.0, 16.0, "speech", " ".join(texts))
     store.add_chunk(dataclasses.replace(draw_chunk(A, 0), segments=(segment,)))
     assert len(store.search_words(texts[0], 5)) == 1
+
+
+class _LateLock:
+    """A lock before which something happens, once."""
+
+    def __init__(self, lock: threading.Lock, before: Callable[[], object]) -> None:
+        self._lock, self._before = lock, [before]
+
+    def __enter__(self) -> None:
+        if self._before:
+            thread = threading.Thread(target=self._before.pop())
+            thread.start()
+            thread.join()
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
+@pytest.mark.sqlite
+def test_a_search_that_waits_for_another_sees_what_that_one_has_seen(store: Store) -> None:
+    """Its nearest would else be a row that it cannot see: it came back with nothing."""
+    ingest(store, A, 1, kv=False)
+    record = draw_chunk(A, 1)
+    nearest = record.segments[0].vector
+    assert nearest is not None
+    store.search_vectors("text", nearest, 1)
+
+    def another() -> None:
+        store.add_chunk(record)
+        store.search_vectors("text", nearest, 1)
+
+    index: Any = store._indexes["text"]
+    index._lock = _LateLock(index._lock, another)
+    (found,) = store.search_vectors("text", nearest, 1)
+    assert found.chunk_index == 1
