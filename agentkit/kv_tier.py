@@ -19,22 +19,26 @@ from agentkit_storage.errors import DamagedChunkError, StoreError
 from agentkit_storage.types import Chunk
 from videoxl2_model.config import PrefillConfig
 from videoxl2_model.kv_cache import VideoKV
+from videoxl2_model.kv_parts import names_of
 from videoxl2_model.model import LanguageModel
 from videoxl2_model.prefill import Prefill, TokenGroup
 
 logger = logging.getLogger(__name__)
 
 SYSTEM_PART = -1  # the index under which the store keeps the prompt's own KV
+POOLED = "pooled."  # before the names of a chunk's pooled form, in the same blob
+
+Key = tuple[str, int, bool]  # fingerprint, chunks, pooled
 
 
-class LastWhole:
-    """The KV that was read whole last, for the next question to the same video."""
+class LastRead:
+    """The KV that was read of a whole video last, for the next question to it."""
 
     def __init__(self) -> None:
-        self._key: tuple[str, int] | None = None
+        self._key: Key | None = None
         self._kv: VideoKV | None = None
 
-    def get(self, key: tuple[str, int], read: Callable[[], VideoKV]) -> VideoKV:
+    def get(self, key: Key, read: Callable[[], VideoKV]) -> VideoKV:
         """Return the KV of `key`; another one is let go before this one is read."""
         if self._kv is None or self._key != key:
             self.forget()
@@ -50,7 +54,8 @@ class LastWhole:
 class KVTier:
     """How a session makes KV and where it keeps it; `making` names the weights.
 
-    `last`, if there is one, spares reading the same gigabytes for every question.
+    `last`, if there is one, spares reading the same gigabytes for every question. With a
+    `pool_step` each chunk is kept twice, whole and pooled by it, so that a question reads a part.
     """
 
     store: Store
@@ -59,7 +64,8 @@ class KVTier:
     making: str
     dtype: torch.dtype
     system_prompt: Callable[[StoredVideo], str]
-    last: LastWhole | None = None
+    last: LastRead | None = None
+    pool_step: int | None = None
 
     @property
     def held_dtype(self) -> torch.dtype:
@@ -71,6 +77,7 @@ class KVTier:
         system = self.system_prompt(video)
         tokens = self.store.fingerprint(video.video_id)
         made = f"{self.making}|{self.dtype}|{self.config}|{system}|{tokens}"
+        made += "" if self.pool_step is None else f"|pooled by {self.pool_step}"
         return StoredKV(self, video.video_id, system, tokens, sha256(made.encode()).hexdigest())
 
 
@@ -141,8 +148,25 @@ class StoredKV:
         chunks, last = self.tier.store.chunks(self.video_id), self.tier.last
         if wanted is not None or last is None:
             return self.read_chunks(chunks, wanted)
-        key = (self.fingerprint, len(chunks))
+        key = (self.fingerprint, len(chunks), False)
         return last.get(key, lambda: self.read_chunks(chunks, None))
+
+    def read_pooled(self) -> VideoKV:
+        """Return the KV with every chunk in its pooled form: a part of the bytes.
+
+        Raises:
+            DamagedChunkError: a stored part does not match its checksum.
+        """
+        chunks, last = self.tier.store.chunks(self.video_id), self.tier.last
+
+        def read() -> VideoKV:
+            parts = ((each.num_groups, self._part(each.index, POOLED)) for each in chunks)
+            # Averages are not rounded again, whatever the type that they are kept in.
+            return self._of_parts(parts, self.tier.model.decoder.dtype)
+
+        if last is None:
+            return read()
+        return last.get((self.fingerprint, len(chunks), True), read)
 
     def read_chunks(self, chunks: Sequence[Chunk], wanted: Collection[int] | None) -> VideoKV:
         """Return the KV of a run of chunks from the first on, read where `wanted` says so."""
@@ -150,11 +174,16 @@ class StoredKV:
             (each.num_groups, self._part(each.index) if self._is_wanted(each, wanted) else None)
             for each in chunks
         )
+        return self._of_parts(parts, self.tier.held_dtype)
+
+    def _of_parts(
+        self, parts: Iterable[tuple[int, Mapping[str, torch.Tensor] | None]], dtype: torch.dtype
+    ) -> VideoKV:
         decoder = self.tier.model.decoder
         return VideoKV.from_parts(
-            self._part(SYSTEM_PART),
+            self._read(SYSTEM_PART, None),
             parts,
-            dtype=self.tier.held_dtype,
+            dtype=dtype,
             device=decoder.device,
             compute_dtype=decoder.dtype,
         )
@@ -176,14 +205,29 @@ class StoredKV:
         names = ("time_lengths", "token_lengths")
         return self.tier.store.kv(self.video_id, self.fingerprint, index, names).values()
 
+    def put_chunk(self, chunk: Chunk, kv: VideoKV) -> None:
+        """Store one chunk's KV, in both forms where pooled ones are kept."""
+        span, dtype = (chunk.first_group, chunk.first_group + chunk.num_groups), self.tier.dtype
+        part = kv.part(*span, dtype)
+        if self.tier.pool_step is not None:
+            pooled = kv.pooled_part(*span, self.tier.pool_step, dtype)
+            part |= {POOLED + name: tensor for name, tensor in pooled.items()}
+        self.put(chunk.index, part)
+
     def put(self, index: int, part: Mapping[str, torch.Tensor]) -> None:
-        """Store one chunk's KV, or the prompt's under SYSTEM_PART."""
+        """Store the arrays of a chunk, or the prompt's under SYSTEM_PART."""
         arrays = {name: tensor.cpu().numpy() for name, tensor in part.items()}
         self.tier.store.put_kv(self.video_id, self.fingerprint, index, arrays)
 
-    def _part(self, index: int) -> dict[str, torch.Tensor]:
-        stored = self.tier.store.kv(self.video_id, self.fingerprint, index)
-        return {name: torch.from_numpy(array) for name, array in stored.items()}
+    def _part(self, index: int, form: str = "") -> dict[str, torch.Tensor]:
+        """Return one chunk's arrays in one form; of the other nothing is read."""
+        return self._read(index, [form + name for name in names_of(self.tier.dtype)])
+
+    def _read(self, index: int, names: Sequence[str] | None) -> dict[str, torch.Tensor]:
+        stored = self.tier.store.kv(self.video_id, self.fingerprint, index, names)
+        return {
+            name.removeprefix(POOLED): torch.from_numpy(array) for name, array in stored.items()
+        }
 
 
 class VideoPrefill:
@@ -251,7 +295,7 @@ class VideoPrefill:
                 return
             if self._saved == 0:
                 self._stored.put(SYSTEM_PART, kv.system_part(self._stored.tier.dtype))
-            self._stored.put(chunk.index, kv.part(chunk.first_group, stop, self._stored.tier.dtype))
+            self._stored.put_chunk(chunk, kv)
             self._saved += 1
 
     def _token_group(self, group: GroupRecord) -> TokenGroup:

@@ -35,7 +35,7 @@ class Parts:
 
     @cached_property
     def _kv(self) -> "KVTier":
-        from agentkit.kv_tier import KVTier, LastWhole
+        from agentkit.kv_tier import KVTier, LastRead
 
         engine = self._engine
         return KVTier(
@@ -45,7 +45,8 @@ class Parts:
             engine.weights_fingerprint,
             engine.kv_dtype,
             self._domain.system_prompt,
-            LastWhole() if engine.rules.sees_pictures else None,
+            LastRead() if engine.rules.sees_pictures else None,
+            engine.rules.kept_pool_step,
         )
 
     @cached_property

@@ -4,9 +4,9 @@ Knows the KV tier and the rules; knows no note and no words of the answer.
 """
 
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from functools import cached_property
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from agentkit.config import AskSettings
 from agentkit.kv_tier import KVTier, StoredKV
@@ -70,21 +70,38 @@ class Reading:
         """Return the cache to decode over, with `room` positions for question and answer."""
         alone = self._ask.context == "retrieval"
         kind, whole = ("left_out", ()) if alone else (self._rules.sparse, dense)
-        kv = self._whole
-        if kv is None:
-            kv = self._read(whole if kind == "left_out" else None)
-        self._stored.require_same_tokens()
-        with self._clock.stage("assemble"):
-            cache = kv.assemble(
-                whole,
-                room=room,
-                chunk_groups=self._chunk_groups,
-                sparse=SparseRule(kind, self._ask.pool_step),
-                keep_ends=False,
-                max_positions=None if self._rules.beyond_native else self._native,
-            )
+        limits: dict[str, Any] = {
+            "room": room,
+            "chunk_groups": self._chunk_groups,
+            "max_positions": None if self._rules.beyond_native else self._native,
+        }
+        if kind == "pooled" and self._is_kept_pooled(dense):
+            cache = self._beside_pooled(dense, limits)
+        else:
+            kv = self._whole
+            if kv is None:
+                kv = self._read(whole if kind == "left_out" else None)
+            sparse = SparseRule(kind, self._ask.pool_step)
+            self._stored.require_same_tokens()
+            with self._clock.stage("assemble"):
+                cache = kv.assemble(whole, sparse=sparse, keep_ends=False, **limits)
         self._tell_long(cache.length + room)
         return cache
+
+    def _is_kept_pooled(self, dense: Collection[int]) -> bool:
+        """Say whether there are other chunks, not read yet, whose averages the store keeps."""
+        if self._whole is not None or self._kv.pool_step != self._ask.pool_step:
+            return False
+        return len(set(dense)) < self._kv.store.num_chunks(self._stored.video_id)
+
+    def _beside_pooled(self, dense: Collection[int], limits: Mapping[str, Any]) -> DecodeCache:
+        """Return the cache of the chosen chunks, read whole, and of the others as kept pooled."""
+        with self._clock.stage("read"):
+            pooled = self._from_store(StoredKV.read_pooled)
+        chosen = self._read(dense)
+        self._stored.require_same_tokens()
+        with self._clock.stage("assemble"):
+            return chosen.assemble_beside(pooled, dense, **limits)
 
     @cached_property
     def _native(self) -> int:

@@ -21,6 +21,7 @@ class Rules:
     kv_dtype: KVDtype
     beyond_native: bool  # more positions than the language model was trained for are let through
     sees_pictures: bool  # so that there is something to answer from where no note is
+    kept_pool_step: int | None  # by which chunks are kept pooled too; None: whole alone
 
 
 # Of notes: chosen by a benchmark (docs/answers.md). Of videoxl2: what the public reference does.
@@ -33,6 +34,7 @@ OF_ENCODER: Mapping[str, Rules] = {
         kv_dtype="float32",
         beyond_native=False,
         sees_pictures=False,
+        kept_pool_step=None,
     ),
     VIDEOXL2: Rules(
         sparse="pooled",
@@ -42,6 +44,7 @@ OF_ENCODER: Mapping[str, Rules] = {
         kv_dtype="float16",
         beyond_native=True,
         sees_pictures=True,
+        kept_pool_step=4,
     ),
 }
 

@@ -37,6 +37,8 @@ INGEST_CODE = (
     "agentkit/note_line.py",
     "agentkit/encoders.py",
     "agentkit/pipeline.py",
+    "agentkit/ingesting.py",
+    "agentkit/observing.py",
     "agentkit/embedder.py",
 )
 ANSWER_CODE = (

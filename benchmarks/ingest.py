@@ -81,7 +81,7 @@ def measure(path: Path, overrides: Mapping[str, Any]) -> dict[str, Any]:
 
 def listen() -> StageSeconds:
     """Return what will hold the seconds of the next ingest."""
-    handler, log = StageSeconds(), logging.getLogger("agentkit.pipeline")
+    handler, log = StageSeconds(), logging.getLogger("agentkit.ingesting")
     log.addHandler(handler)
     log.setLevel(logging.INFO)
     log.propagate = False

@@ -69,11 +69,12 @@ def select(
     for index in range(kv.num_groups):
         is_dense = index // chunk_groups in whole
         if is_dense or sparse.kind != "left_out":
-            pieces.extend(_group(kv, index, is_dense, sparse))
+            pieces.extend(pieces_of(kv, index, is_dense, sparse))
     return list(_joined(pieces))
 
 
-def _group(kv: "VideoKV", index: int, is_dense: bool, sparse: SparseRule) -> Iterator[Piece]:
+def pieces_of(kv: "VideoKV", index: int, is_dense: bool, sparse: SparseRule) -> Iterator[Piece]:
+    """Yield one group's pieces: all of its rows, or what `sparse` keeps of them."""
     entry = kv.group(index)
     if entry is None:
         raise AbsentGroupsError(
@@ -100,8 +101,35 @@ def _joined(pieces: Sequence[Piece]) -> Iterator[Piece]:
         yield last
 
 
+def beside(
+    kv: "VideoKV", pooled: "VideoKV", dense: Collection[int], chunk_groups: int
+) -> "list[tuple[VideoKV, list[Piece]]]":
+    """Return which rows of two caches make a mixed one: of `kv` the chunks in `dense`, whole.
+
+    Raises:
+        UnknownChunkError, AbsentGroupsError: as `select`.
+    """
+    chosen = dense_chunks(pooled.num_groups, dense, chunk_groups, keep_ends=False)
+    sources = [(pooled, [Piece(range(len(pooled.system_ids)))])]
+    for index in range(pooled.num_groups):
+        source = kv if index // chunk_groups in chosen else pooled
+        if sources[-1][0] is not source:
+            sources.append((source, []))
+        sources[-1][1].extend(pieces_of(source, index, is_dense=True, sparse=SparseRule()))
+    return [(source, list(_joined(pieces))) for source, pieces in sources]
+
+
 def mix(
     kv: "VideoKV", pieces: Sequence[Piece], room: int, layers: slice = slice(None)
+) -> tuple[Tensor, int]:
+    """Return what `mix_of` does, of one cache."""
+    return mix_of([(kv, pieces)], room, layers)
+
+
+def mix_of(
+    sources: "Sequence[tuple[VideoKV, Sequence[Piece]]]",
+    room: int,
+    layers: slice = slice(None),
 ) -> tuple[Tensor, int]:
     """Return un-rotated rows [layers, 2, H_kv, P + room, D], the last `room` unset, and P.
 
@@ -109,19 +137,21 @@ def mix(
     Averages are taken in float32. Only the rows of the pieces are read, about `BATCH_ROWS` at
     a time; neighbouring groups of the same lengths are read and averaged together.
     """
+    kv, _ = sources[0]
     spec = kv.spec
-    length = sum(piece.entries for piece in pieces)
+    length = sum(piece.entries for _, pieces in sources for piece in pieces)
     num_layers = len(range(spec.layers)[layers])
     multiple = by_device(ROOM_MULTIPLE, kv.device)
     capacity = -(-(length + room) // multiple) * multiple
     shape = (num_layers, 2, spec.kv_heads, capacity, spec.head_dim)
     out = torch.empty(shape, dtype=kv.compute_dtype, device=kv.device)
     at = 0
-    for stretch in _stretches(pieces):
-        for cells in stretch.batches(BATCH_ROWS):
-            stop = at + cells.count * cells.entries
-            _fill(out[:, :, :, at:stop], kv.pages.read_all(cells.rows, layers), cells)
-            at = stop
+    for kv, pieces in sources:
+        for stretch in _stretches(pieces):
+            for cells in stretch.batches(BATCH_ROWS):
+                stop = at + cells.count * cells.entries
+                _fill(out[:, :, :, at:stop], kv.pages.read_all(cells.rows, layers), cells)
+                at = stop
     return out, length
 
 

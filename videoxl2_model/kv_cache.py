@@ -6,15 +6,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from videoxl2_model.assembly import Piece, mix, select
+from videoxl2_model.assembly import Piece, beside, mix, mix_of, pieces_of, select
 from videoxl2_model.config import SparseRule
 from videoxl2_model.decode_cache import DecodeCache
 from videoxl2_model.errors import AbsentGroupsError, RoomError, SettingError
-from videoxl2_model.pages import KVSpec, RowPages, scales_of, steps_of
+from videoxl2_model.kv_parts import Part, floats, stored
+from videoxl2_model.pages import KVSpec, RowPages
 from videoxl2_model.rotary import rotary
 
-Part = dict[str, Tensor]
-KINDS = ("key", "value")
 HELD = (torch.float32, torch.float16, torch.bfloat16, torch.int8)
 TURN_ROWS = 1024  # rotated at a time: rotation works in float32
 
@@ -147,28 +146,42 @@ class VideoKV:
         `key_scales` [layers, H_kv, 1, D] and `value_scales` [layers, H_kv, n, 1], float32, that
         the integers are multiplied by. All are contiguous copies.
         """
+        entries = self._span(first_group, stop_group)
+        rows = range(entries[0].row, entries[-1].rows.stop)
+        return {**_lengths(entries), **self._tensors(rows, dtype)}
+
+    def pooled_part(
+        self, first_group: int, stop_group: int, step: int, dtype: torch.dtype | None = None
+    ) -> Part:
+        """Return what `part` returns, of groups whose tokens are averaged in runs of `step`.
+
+        It is a part like any other: a cache that is built of it and assembled whole has what one
+        of the groups themselves has when it pools them, but for the rounding to `dtype`.
+        """
+        entries = self._span(first_group, stop_group)
+        rule = SparseRule("pooled", step)
+        pieces = [
+            piece
+            for index in range(first_group, stop_group)
+            for piece in pieces_of(self, index, is_dense=False, sparse=rule)
+        ]
+        rows, length = mix(self, pieces, room=0)
+        lengths = _lengths(entries)
+        # The average of a remainder is one more.
+        lengths["token_lengths"] = -(-lengths["token_lengths"] // step)
+        return {**lengths, **stored(rows[:, :, :, :length], dtype or self.dtype)}
+
+    def _tensors(self, rows: range, dtype: torch.dtype | None) -> Part:
+        dtype = dtype or self.dtype
+        held = torch.float32 if dtype == torch.int8 else dtype
+        return stored(self.pages.read_all(rows, dtype=held), dtype)
+
+    def _span(self, first_group: int, stop_group: int) -> list[GroupEntry]:
         if not 0 <= first_group < stop_group <= self.num_groups:
             raise SettingError(
                 f"no groups {first_group} to {stop_group}: the video has {self.num_groups}"
             )
-        entries = self._read(range(first_group, stop_group))
-        return {
-            "time_lengths": torch.tensor([entry.time_length for entry in entries]),
-            "token_lengths": torch.tensor([entry.token_length for entry in entries]),
-            "segments": torch.tensor([entry.segment for entry in entries]),
-            **self._tensors(range(entries[0].row, entries[-1].rows.stop), dtype),
-        }
-
-    def _tensors(self, rows: range, dtype: torch.dtype | None) -> Part:
-        dtype = dtype or self.dtype
-        if dtype == torch.int8:
-            both = self.pages.read_all(rows, dtype=torch.float32)
-            return {**_packed("key", both[:, 0], -2), **_packed("value", both[:, 1], -1)}
-        both = self.pages.read_all(rows, dtype=dtype)
-        return {
-            "keys": both[:, 0].clone(memory_format=torch.contiguous_format),
-            "values": both[:, 1].clone(memory_format=torch.contiguous_format),
-        }
+        return self._read(range(first_group, stop_group))
 
     @classmethod
     def from_parts(
@@ -199,7 +212,7 @@ class VideoKV:
         return kv
 
     def _write(self, row: int, part: Mapping[str, Tensor]) -> None:
-        self.pages.write_all(row, torch.stack([_floats(part, name) for name in KINDS], dim=1))
+        self.pages.write_all(row, floats(part))
 
     def _add_part(self, num_groups: int, part: Mapping[str, Tensor]) -> None:
         columns = ("segments", "time_lengths", "token_lengths")
@@ -249,24 +262,43 @@ class VideoKV:
             RoomError: P + room is more than `max_positions`.
         """
         pieces = self.select(dense, chunk_groups=chunk_groups, sparse=sparse, keep_ends=keep_ends)
-        needed = sum(piece.entries for piece in pieces) + room
-        if max_positions is not None and needed > max_positions:
-            raise RoomError(
-                f"the question would need {needed} positions of {max_positions};"
-                " keep fewer chunks dense, pool more, or leave the others out"
-            )
+        _require_room(pieces, room, max_positions)
         return self.assemble_pieces(pieces, room)
+
+    def assemble_beside(
+        self,
+        pooled: "VideoKV",
+        dense: Collection[int],
+        *,
+        room: int,
+        chunk_groups: int = 4,
+        max_positions: int | None = None,
+    ) -> DecodeCache:
+        """Return what `assemble` does, the chunks that are not in `dense` taken from `pooled`.
+
+        `pooled` is a cache of the same video that was built of `pooled_part`s, so that of this one
+        only the chunks in `dense` need to have been read.
+
+        Raises:
+            UnknownChunkError, AbsentGroupsError, RoomError: as `assemble`.
+        """
+        sources = beside(self, pooled, dense, chunk_groups)
+        _require_room([piece for _, pieces in sources for piece in pieces], room, max_positions)
+        return DecodeCache(*self._rotated(sources, room, slice(None)), self.rotary)
 
     def assemble_pieces(self, pieces: Sequence[Piece], room: int) -> DecodeCache:
         """Return the cache of given pieces, rotated once, with `room` positions free."""
-        return DecodeCache(*self._rotated(pieces, room, slice(None)), self.rotary)
+        return DecodeCache(*self._rotated([(self, pieces)], room, slice(None)), self.rotary)
 
     def assemble_layer(self, layer: int, pieces: Sequence[Piece], room: int) -> DecodeCache:
         """Return the cache of given pieces for one layer alone, which is layer 0 of it."""
-        return DecodeCache(*self._rotated(pieces, room, slice(layer, layer + 1)), self.rotary)
+        sources = [(self, pieces)]
+        return DecodeCache(*self._rotated(sources, room, slice(layer, layer + 1)), self.rotary)
 
-    def _rotated(self, pieces: Sequence[Piece], room: int, layers: slice) -> tuple[Tensor, int]:
-        rows, length = mix(self, pieces, room, layers)
+    def _rotated(
+        self, sources: "Sequence[tuple[VideoKV, Sequence[Piece]]]", room: int, layers: slice
+    ) -> tuple[Tensor, int]:
+        rows, length = mix_of(sources, room, layers)
         self.rotary.reserve(length, rows.device)
         for start in range(0, length, TURN_ROWS):
             turned = range(start, min(start + TURN_ROWS, length))
@@ -275,16 +307,18 @@ class VideoKV:
         return rows, length
 
 
-def _packed(kind: str, x: Tensor, dim: int) -> Part:
-    scales = scales_of(x, dim)
-    return {f"{kind}s": steps_of(x, scales), f"{kind}_scales": scales.float()}
+def _lengths(entries: Sequence[GroupEntry]) -> Part:
+    return {
+        "time_lengths": torch.tensor([entry.time_length for entry in entries]),
+        "token_lengths": torch.tensor([entry.token_length for entry in entries]),
+        "segments": torch.tensor([entry.segment for entry in entries]),
+    }
 
 
-def _floats(part: Mapping[str, Tensor], kind: str) -> Tensor:
-    """Return a part's `key`s or `value`s [layers, H_kv, n, D] as floats."""
-    held, scales = part[f"{kind}s"], part.get(f"{kind}_scales")
-    if held.dtype != torch.int8:
-        return held
-    if scales is None:
-        raise SettingError(f"a part of 8-bit {kind}s lacks {kind}_scales; make it anew")
-    return held * scales.float()
+def _require_room(pieces: Iterable[Piece], room: int, max_positions: int | None) -> None:
+    needed = sum(piece.entries for piece in pieces) + room
+    if max_positions is not None and needed > max_positions:
+        raise RoomError(
+            f"the question would need {needed} positions of {max_positions};"
+            " keep fewer chunks dense, pool more, or leave the others out"
+        )

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,14 +15,17 @@ from agentkit.encoders import VideoXL2Encoder
 from agentkit.engine import Engine
 from agentkit.errors import OtherEncoderError, UsageError
 from agentkit.kv_tier import StoredKV
+from agentkit.reading import Reading
 from agentkit.relevance import of_scores
 from agentkit.rules import OF_ENCODER, Rules, rules_of
+from agentkit.stages import StageClock
 from agentkit.testing import make_video
 from agentkit.types import Chunk, FrameBatch, SamplingPlan
 from agentkit.video import probe, sample
 from agentkit_storage import Store
 from videoxl2_model import memory
 from videoxl2_model.config import TOKENS_PER_GROUP
+from videoxl2_model.decode_cache import DecodeCache
 from videoxl2_model.errors import CheckpointError, RoomError, UnknownChunkError
 from videoxl2_model.model import LanguageModel
 from videoxl2_model.testing import write_tiny_checkpoint, write_tiny_videoxl2
@@ -174,7 +177,8 @@ def test_what_is_set_wins_over_the_encoders_own(encoder: str) -> None:
         ask={"sparse": "time_only", "keep_ends": True, "evidence_lines": False},
         prefill={"max_segment_positions": 0, "kv_dtype": "int8"},
     )
-    rest = {"beyond_native": own.beyond_native, "sees_pictures": own.sees_pictures}
+    kept = ("beyond_native", "sees_pictures", "kept_pool_step")
+    rest = {name: getattr(own, name) for name in kept}
     assert rules_of(encoder, said) == Rules("time_only", True, False, 0, "int8", **rest)
     assert rules_of(encoder, Settings.load(ask={"keep_ends": False})).keep_ends is False
 
@@ -239,10 +243,13 @@ def test_the_stored_kv_is_that_of_the_model_alone(
     stored = kv_of(session, video.video_id)
     assert stored.keys() == {-1, 0, 1, 2, 3, 4}
     for index in range(5):
-        alone = kv.part(4 * index, min(4 * index + 4, 18))
+        span = (4 * index, min(4 * index + 4, 18))
+        pooled = kv.pooled_part(*span, 4)
+        alone = kv.part(*span) | {f"pooled.{name}": array for name, array in pooled.items()}
+        assert stored[index].keys() == alone.keys()
         for name, array in stored[index].items():
             expected = alone[name].numpy()
-            atol = 2e-3 * np.abs(expected).max() if name in ("keys", "values") else 0
+            atol = 2e-3 * np.abs(expected).max() if name.endswith(("keys", "values")) else 0
             np.testing.assert_allclose(array, expected, atol=atol, rtol=0)
 
 
@@ -456,14 +463,70 @@ def test_the_next_question_reads_no_cache_again(
 ) -> None:
     session = open_session(asked_stores["videoxl2"], encoder="videoxl2")
     first = session.ask("Is there a cut?")
-    read: list[int] = []
-    real = StoredKV._part
-    monkeypatch.setattr(StoredKV, "_part", lambda self, i: read.append(i) or real(self, i))
+    read = reads(monkeypatch)
     assert session.ask("Is there a cut?").text == first.text
     assert read == []
     session._kv.last.forget()
     assert session.ask("Is there a cut?").text == first.text
-    assert read == [-1, 0, 1, 2, 3, 4]
+    assert [index for index, _ in read] == [-1, 0, 1, 2, 3, 4]
+
+
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, bool]]:
+    """Return what will list the parts that are read: index, and whether it is the pooled form."""
+    read: list[tuple[int, bool]] = []
+    real = StoredKV._read
+
+    def listed(self: StoredKV, index: int, names: Sequence[str] | None) -> dict[str, torch.Tensor]:
+        read.append((index, any(name.startswith("pooled.") for name in names or ())))
+        return real(self, index, names)
+
+    monkeypatch.setattr(StoredKV, "_read", listed)
+    return read
+
+
+@pytest.mark.parametrize("kv_dtype", ["float32", "float16", "int8"])
+def test_a_question_reads_what_it_looks_at_whole_and_the_rest_pooled(
+    open_session: OpenSession, long_clip: Path, monkeypatch: pytest.MonkeyPatch, kv_dtype: str
+) -> None:
+    session = open_session(
+        encoder="videoxl2", prefill={"kv_dtype": kv_dtype}, ask={"max_new_tokens": 4}
+    )
+    video = session.ingest(long_clip)
+
+    def assembled(dense: tuple[int, ...]) -> DecodeCache:
+        engine = session._engine
+        given = (session._kv, video, engine.rules, session._settings.ask, 4, StageClock())
+        return Reading(*given).assembled(dense, room=1)
+
+    read = reads(monkeypatch)
+    got = assembled((1, 3))
+    whole = [(index, False) for index in (1, 3)]
+    system = (-1, False)
+    assert sorted(read) == sorted([system, *((i, True) for i in range(5)), system, *whole])
+    read.clear()
+    assembled((2,))  # the averages are in memory by now
+    assert sorted(read) == [system, (2, False)]
+    monkeypatch.setattr(Reading, "_is_kept_pooled", lambda self, dense: False)
+    read.clear()
+    wanted = assembled((1, 3))
+    assert not any(is_pooled for _, is_pooled in read)
+    near = {"float32": 1e-5, "float16": 2**-10, "int8": 3 / 127}[kv_dtype]
+    for layer in range(2):
+        for name in ("keys", "values"):
+            ours, theirs = getattr(got, name)(layer), getattr(wanted, name)(layer)
+            atol = near * float(theirs.abs().max())
+            torch.testing.assert_close(ours, theirs, atol=atol, rtol=0)
+
+
+def test_another_step_than_the_kept_one_reads_all_whole(
+    open_session: OpenSession, asked_stores: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = open_session(
+        asked_stores["videoxl2"], encoder="videoxl2", ask={"pool_step": 8, "k": 1, "min_score": 0.2}
+    )
+    read = reads(monkeypatch)
+    assert session.ask("Is there a cut?").coverage.tier == "kv"
+    assert not any(is_pooled for _, is_pooled in read)
 
 
 # What may be wrong

@@ -342,7 +342,7 @@ def test_who_wrote_leaves_the_kind_that_fits(
     store: Store, folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     fill(store, B)
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level(logging.INFO, "agentkit_storage.index"):
         store._index("text").save(wrote=True)
     assert (kind_in(store), kind_on_disk(folder)) == (Kind.SQ8, b"sq8")
     assert "before the store is closed" in caplog.text
