@@ -16,6 +16,7 @@ from films import CLIPS, PLANS, film
 from store_drawn import TOKENS, outlier_rows, scratch
 from store_first_token import open_session
 
+from agentkit.rules import OF_ENCODER, VIDEOXL2
 from agentkit_storage.row_codec import TokensDtype, codec_of, encoded
 from videoxl2_model.memory import Workload
 from videoxl2_model.published import full_size
@@ -23,6 +24,7 @@ from videoxl2_model.published import full_size
 LIMIT_TOKENS_INT8 = 0.52
 HOUR_S = 3600
 CHUNK_GROUPS = 4
+POOL_STEP = OF_ENCODER[VIDEOXL2].kept_pool_step or 1
 
 Bytes = dict[str, float]  # by tier and number type, an hour
 
@@ -60,13 +62,17 @@ def of_pictures() -> Bytes:
     layers, heads = int(sizes["num_hidden_layers"]), int(sizes["num_key_value_heads"])
     head = int(sizes["hidden_size"]) // int(sizes["num_attention_heads"])
     work = Workload(num_frames=HOUR_S, fps=1.0)
-    numbers = 2 * layers * heads * head * work.tokens  # keys and values
-    key_scales = layers * heads * head * work.groups / CHUNK_GROUPS  # one a channel and chunk
-    value_scales = layers * heads * work.tokens  # one a row
+    pooled = work.tokens - work.groups * (TOKENS - TOKENS // POOL_STEP)  # timestamps stay whole
+    rows = work.tokens + pooled  # each chunk is kept in both forms
+    numbers = 2 * layers * heads * head * rows  # keys and values
+    # A scale for each channel of a chunk's keys, in both forms, and for each row of values.
+    key_scales = 2 * layers * heads * head * work.groups / CHUNK_GROUPS
+    value_scales = layers * heads * rows
     return {
         "videoxl2: tokens float16": float(work.groups * group_bytes("lossless")),
         "videoxl2: tokens int8": float(work.groups * group_bytes("int8")),
         "videoxl2: kv float16": 2.0 * numbers,
+        "videoxl2: kv float16, read for a question": 2.0 * numbers * pooled / rows,
         "videoxl2: kv int8": numbers + 4.0 * (key_scales + value_scales),
     }
 
