@@ -3,6 +3,7 @@
 Knows no frame: what the store keeps is all that a question needs.
 """
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -231,7 +232,9 @@ class _Asked:
         if self._video.state == "ready":
             return self._video.missing
         until_s = self._chunks[-1].end_s if self._chunks else 0.0
-        return (*self._video.missing, f"ingest: not finished, seen until {until_s:.0f} s")
+        how = f"agentkit ingest {shlex.quote(self._video.path)}"
+        line = f"ingest: not finished, seen until {until_s:.0f} s; {how} goes on there"
+        return (*self._video.missing, line)
 
     def _coverage(self, dense: tuple[int, ...]) -> Coverage:
         video = self._video

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
 
+from agentkit.types import StoredVideo
 from agentkit_storage import Job, Owner, Store, VideoBytes
 
 TIERS = ("notes", "vectors", "tokens", "kv")
@@ -51,12 +52,12 @@ class StoreReport:
 
 def report_of(store: Store, kv_budget_bytes: int | None) -> StoreReport:
     """Count a store's bytes, and ask who works on what."""
-    stats, names = store.stats(), {video.video_id: video.path for video in store.videos()}
+    stats, known = store.stats(), {video.video_id: video for video in store.videos()}
     return StoreReport(
         videos=tuple(
-            _video(store, each, names[each.video_id])
+            _video(store, each, known[each.video_id])
             for each in stats.videos
-            if each.video_id in names  # removed since it was counted
+            if each.video_id in known  # else removed since it was counted
         ),
         tiers={tier: sum(getattr(each, tier) for each in stats.videos) for tier in TIERS},
         database=stats.database,
@@ -67,14 +68,16 @@ def report_of(store: Store, kv_budget_bytes: int | None) -> StoreReport:
     )
 
 
-def _video(store: Store, found: VideoBytes, path: str) -> VideoReport:
+def _video(store: Store, found: VideoBytes, video: StoredVideo) -> VideoReport:
+    # Chunks that were given away and that a damaged end never brought are nobody's work any more.
+    jobs = () if video.state == "ready" else tuple(store.jobs(video.video_id))
     return VideoReport(
         video_id=found.video_id,
-        name=PurePath(path).name or found.video_id[:12],
+        name=PurePath(video.path).name or found.video_id[:12],
         notes=found.notes,
         vectors=found.vectors,
         tokens=found.tokens,
         kv=found.kv,
         owner=store.owner(found.video_id),
-        jobs=tuple(store.jobs(found.video_id)),
+        jobs=jobs,
     )
