@@ -112,7 +112,8 @@ def search(
         span = show.span(hit.start_s, hit.end_s)
         typer.echo(f"[{name} {span}] {hit.score:.2f} {show.printable(hit.why)}")
     if not hits:
-        show.remark("nothing near enough was found")
+        nothing = "nothing near enough was found"
+        show.remark(nothing if names else "the store holds no video yet; agentkit ingest PATH")
 
 
 def _question_errors() -> tuple[type[Exception], ...]:

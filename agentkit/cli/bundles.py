@@ -50,11 +50,9 @@ def export(
 
     Another store takes it by `store import` and answers without the video files.
     """
-    from agentkit_storage import Store
-
     options.when_interrupted = f"interrupted; {output} was not written"
     chosen = None if tiers is None else [tier.strip() for tier in tiers.split(",") if tier.strip()]
-    with Store.open(options.settings().store) as kept:
+    with options.open_store() as kept:
         ids = _ids(kept, videos or [], everything)
         with _progress(f"writing {output.name}") as report:
             kept.export_bundle(ids, output, chosen, with_footage, report)

@@ -7,6 +7,7 @@ import logging
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,6 +15,7 @@ import typer
 if TYPE_CHECKING:
     from agentkit.config import Settings
     from agentkit.session import Session
+    from agentkit_storage import Store
 
 OURS = ("agentkit", "agentkit_storage", "videoxl2_model")
 
@@ -49,6 +51,20 @@ class Options:
         from agentkit.session import Session
 
         return Session.open(settings or self.settings())
+
+    def open_store(self) -> "Store":
+        """Return the store alone, to be used with `with`.
+
+        Raises:
+            UsageError: there is none; none is made.
+        """
+        from agentkit.errors import UsageError
+        from agentkit_storage import Store
+
+        where = self.settings().store
+        if isinstance(where, Path) and not (where / "store.sqlite").is_file():
+            raise UsageError(f"{where}: no store; name one with --store, or agentkit ingest PATH")
+        return Store.open(where)
 
 
 def common(

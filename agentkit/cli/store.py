@@ -1,8 +1,5 @@
 """`store`: the store as a whole, checked, counted, cleaned and migrated; and bundles of it."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,10 +10,8 @@ from agentkit.cli.groups import Group
 from agentkit.cli.options import Options, takes_common
 
 if TYPE_CHECKING:
-    from agentkit.config import Settings
     from agentkit.remedies import Remedied
     from agentkit.store_report import StoreReport, VideoReport
-    from agentkit_storage import Store
 
 Json = Annotated[bool, typer.Option("--json", help="Print one object, as documented.")]
 BYTES_HEAD = ("ID", "NAME", "NOTES", "VECTORS", "TOKENS", "KV", "AT WORK ON IT")
@@ -43,7 +38,7 @@ def verify(options: Options, as_json: Json = False) -> None:
     """
     from agentkit.remedies import remedied
 
-    with _opened(options.settings()) as kept:
+    with options.open_store() as kept:
         with progress.bar("checked") as report:
             problems = kept.verify(report)
         videos = kept.videos()
@@ -61,7 +56,7 @@ def verify(options: Options, as_json: Json = False) -> None:
 
 def rebuild(options: Options, as_json: Json = False) -> None:
     """Make anew what searches read: the indexes of words and of vectors, from SQL."""
-    with _opened(options.settings()) as kept, progress.bar("making the indexes anew"):
+    with options.open_store() as kept, progress.bar("making the indexes anew"):
         kept.rebuild()
         index_bytes = kept.stats().index
     if as_json:
@@ -86,7 +81,7 @@ def gc(
     from agentkit.checks import parse_time
 
     grace_s = parse_time(grace)
-    with _opened(options.settings()) as kept:
+    with options.open_store() as kept:
         with progress.bar("freeing"):
             freed = kept.gc(grace_s)
         left = kept.stats().unreferenced
@@ -103,7 +98,7 @@ def stats(options: Options, as_json: Json = False) -> None:
     from agentkit.store_report import report_of
 
     settings = options.settings()
-    with _opened(settings) as kept:
+    with options.open_store() as kept:
         found = report_of(kept, settings.tiers.kv_budget_bytes)
     if as_json:
         show.as_json(json_forms.stats(found))
@@ -117,7 +112,7 @@ def stats(options: Options, as_json: Json = False) -> None:
 
 def migrate(options: Options, as_json: Json = False) -> None:
     """Bring the store to this version's form; every command that opens it does so, too."""
-    with _opened(options.settings()) as kept:
+    with options.open_store() as kept:
         before, now = kept.migrated_from, kept.revision()
     if as_json:
         show.as_json({"from": before, "to": now})
@@ -125,19 +120,6 @@ def migrate(options: Options, as_json: Json = False) -> None:
         typer.echo(f"nothing to do: the store has revision {now}")
     else:
         typer.echo(f"migrated from revision {before} to {now}")
-
-
-@contextmanager
-def _opened(settings: "Settings") -> "Iterator[Store]":
-    """Open the store that the settings name; none is made where none is."""
-    from agentkit.errors import UsageError
-    from agentkit_storage import Store
-
-    where = settings.store
-    if isinstance(where, Path) and not where.exists():
-        raise UsageError(f"{where}: no store; name one with --store, or agentkit ingest PATH")
-    with Store.open(where) as kept:
-        yield kept
 
 
 def _line(problem: "Remedied") -> str:

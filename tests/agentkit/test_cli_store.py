@@ -119,6 +119,7 @@ def test_all_of_a_store(run: Run, asked_stores: dict[str, Path], stored: str) ->
 
 
 def test_all_of_nothing(run: Run) -> None:
+    assert run("videos", "list", "--store", "new")[0] == 0
     code, out, err = run("store", "export", "--all", "-o", "b.tar", "--store", "new")
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert "no video to export" in err

@@ -171,6 +171,7 @@ def test_what_nothing_refers_to_is_freed(run: Run, store: Path, video_id: str) -
 
 def test_stats_count_tiers_and_say_who_works(run: Run, store: Path, video_id: str) -> None:
     with Store.open(store) as kept:
+        kept.update_video(video_id, state="ingesting")
         kept.start_job(video_id, 7, "worker-1")
         kept.fail_job(video_id, 7, "killed")
         found = kept.stats()
@@ -193,6 +194,9 @@ def test_stats_count_tiers_and_say_who_works(run: Run, store: Path, video_id: st
     assert f"process {os.getpid()} on {owner.host}" in shown
     assert "chunk 7 with worker-1, attempt 1: killed" in shown
     assert "no budget" in shown
+    with Store.open(store) as kept:  # its end was damaged: the last chunk never came
+        kept.update_video(video_id, state="ready")
+    assert json.loads(run("store", "stats", "--json")[1])["videos"][0]["jobs"] == []
 
 
 def test_indexes_are_made_anew(run: Run, store: Path) -> None:
@@ -216,16 +220,20 @@ def test_an_old_store_is_migrated_and_it_is_said_from_where(run: Run, tmp_path: 
     assert json.loads(out) == {"from": "0001", "to": REVISION}
 
 
-@pytest.mark.parametrize("command", ["verify", "rebuild", "gc", "stats", "migrate"])
-def test_no_store_is_made_by_looking_after_one(run: Run, command: str) -> None:
-    code, out, err = run("store", command)
+@pytest.mark.parametrize("is_there", [True, False])
+@pytest.mark.parametrize("command", ["verify", "rebuild", "gc", "stats", "migrate", "export"])
+def test_no_store_is_made_by_looking_after_one(run: Run, command: str, is_there: bool) -> None:
+    """Where there is nothing, and in a folder of something else."""
+    folder = Path("store")
+    if is_there:
+        folder.mkdir()
+    more = ["--all", "-o", "all.tar"] if command == "export" else []
+    code, out, err = run("store", command, *more)
     assert (code, out) == (2, "")
-    assert (
-        err
-        == f"error: {Path.cwd() / 'store'}: no store; name one with --store, or agentkit "
-        + ("ingest PATH\n")
-    )
-    assert not Path("store").exists()
+    said = "no store; name one with --store, or agentkit ingest PATH"
+    assert err == f"error: {folder.absolute()}: {said}\n"
+    assert folder.exists() == is_there
+    assert not is_there or list(folder.iterdir()) == []
 
 
 @pytest.mark.parametrize(
