@@ -9,6 +9,7 @@ import logging
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from agentkit_storage.vector_kinds import IndexSettings, Kind
 
 logger = logging.getLogger(__name__)
 
+LOCK = "index of vectors"
 _BATCH = 2000
 _MOST_CHARS = 200_000  # of a text whose words are found; PostgreSQL takes a megabyte of them
 _K1, _B, _LEAST_IDF = 1.2, 0.75, 1e-6  # of bm25, as SQLite's FTS5 has them
@@ -157,20 +159,23 @@ class PgVectors:
 
     def save(self, wrote: bool = True) -> None:
         """Let who `wrote` make the index that the space is large enough for, if there is none."""
-        with self._db.read() as conn:
-            size, is_indexed = self._size(conn), self._is_indexed(conn)
-            count, _ = vector_rows.totals(conn, self._name)
-        if wrote and size and not is_indexed and self._settings.kind_for(count) is not Kind.FLAT:
-            self._make_index(size)
+        if wrote and self._missing() is not None:
+            with self._alone(wait=False) as is_alone:  # whoever makes one goes on to the others
+                if is_alone and (size := self._missing()) is not None:
+                    self._make_index(size)
 
     def rebuild(self) -> None:
         """Make the index anew where there is one, or should be; the rows are `fill`'s to make."""
-        with self._db.read() as conn:
-            is_indexed = self._is_indexed(conn)
-        if is_indexed:
-            self._run(f"REINDEX INDEX CONCURRENTLY {self._index_name}")
-        else:
-            self.save()
+        with self._alone(wait=True):
+            with self._db.read() as conn:
+                is_indexed = self._is_indexed(conn)
+            if not is_indexed:
+                if (size := self._missing()) is not None:
+                    self._make_index(size)
+                return
+            begun = self._index_name.rstrip('"') + '_ccnew"'  # by one that was killed
+            self._db.run_alone(f"DROP INDEX CONCURRENTLY IF EXISTS {begun}")
+            self._db.run_alone(f"REINDEX INDEX CONCURRENTLY {self._index_name}")
 
     def _near(
         self, conn: sa.Connection, vector: NDArray[np.float32], size: int, k: int, where: Filter
@@ -199,18 +204,25 @@ class PgVectors:
 
     def _make_index(self, size: int) -> None:
         logger.info("%s: the server makes an index of its vectors", self._name)
-        self._run(f"DROP INDEX CONCURRENTLY IF EXISTS {self._index_name}")  # one that was begun
-        self._run(
+        drop = f"DROP INDEX CONCURRENTLY IF EXISTS {self._index_name}"
+        self._db.run_alone(drop)  # one that was begun
+        self._db.run_alone(
             f"CREATE INDEX CONCURRENTLY {self._index_name} ON segment_search USING hnsw"
             f" (({self._expression(size)}) halfvec_ip_ops)"
             f" WHERE space = '{self._name}' AND embedding IS NOT NULL"
         )
 
-    def _run(self, statement: str) -> None:
-        """Run what waits for every transaction that is open; one process at a time does it."""
-        with self._db.exclusive(f"index {self._name}", wait=False) as held:
-            if held:
-                self._db.run_alone(statement)
+    def _missing(self) -> int | None:
+        """Return the size of the space's vectors where it is large and has no index; else None."""
+        with self._db.read() as conn:
+            size, is_indexed = self._size(conn), self._is_indexed(conn)
+            count, _ = vector_rows.totals(conn, self._name)
+        is_large = self._settings.kind_for(count) is not Kind.FLAT
+        return size if is_large and not is_indexed else None
+
+    def _alone(self, wait: bool) -> AbstractContextManager[bool]:
+        """Let one process at a time make indexes, of any space: two of one table are a deadlock."""
+        return self._db.exclusive(LOCK, wait)
 
     def _is_indexed(self, conn: sa.Connection) -> bool:
         valid = sa.text("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(:name)")

@@ -11,9 +11,16 @@ import sqlalchemy as sa
 
 from agentkit_storage import Segment, Store
 from agentkit_storage.errors import StoreError
+from agentkit_storage.postgres_search import PgVectors
 from agentkit_storage.testing import draw_chunk, draw_video, ingest
+from agentkit_storage.vector_kinds import IndexSettings
 
 A = "a1" * 32
+_HELD = """
+SELECT count(*) FROM pg_locks
+WHERE locktype = 'advisory'
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
 
 
 @pytest.mark.postgresql
@@ -102,3 +109,24 @@ def test_a_search_that_waits_for_another_sees_what_that_one_has_seen(store: Stor
     index._lock = _LateLock(index._lock, another)
     (found,) = store.search_vectors("text", nearest, 1)
     assert found.chunk_index == 1
+
+
+@pytest.mark.postgresql
+def test_one_process_at_a_time_makes_indexes_of_any_space(store: Store) -> None:
+    """Two at once on one table wait for each other: the server calls it a deadlock."""
+    ingest(store, A, 4, kv=False)
+    db: Any = store._db
+    text, visual = (PgVectors(db, name, IndexSettings(sq8_from=2)) for name in ("text", "visual"))
+    maker = threading.Thread(target=text.save)
+    with db.read() as conn:  # an index is done once all older transactions are
+        assert text._size(conn) is not None
+        maker.start()
+        while not conn.scalar(sa.text(_HELD)):
+            assert maker.is_alive()
+        visual.save()
+    maker.join()
+    with db.read() as conn:
+        assert (text._is_indexed(conn), visual._is_indexed(conn)) == (True, False)
+    visual.save()
+    with db.read() as conn:
+        assert visual._is_indexed(conn)
