@@ -40,14 +40,27 @@ def verify(db: Database, blobs: Blobs, progress: Progress | None = None) -> list
     """Check the database, every blob's SHA-256, every chunk's digest and every vector."""
     problems = [Problem(f"database: {line}") for line in db.problems()]
     with db.read() as conn:
-        checks = [partial(_blob_problem, blobs, row) for row in _blobs_in_use(conn)]
-        checks += [partial(_chunk_problem, conn, blobs, row) for row in _chunks(conn)]
-        checks += [partial(_sound_problem, conn, row) for row in conn.execute(sa.select(VideoRow))]
-        for done, check in enumerate(checks, 1):
-            problems += [] if (found := check()) is None else [found]
+        checks, doubtful = _checks(conn, blobs), []
+        for done, (row, check) in enumerate(checks.items(), 1):
+            doubtful += [] if check() is None else [row]
             if progress is not None:
                 progress(done, len(checks))
+    if doubtful:
+        with db.read() as conn:  # what another process has removed meanwhile is no problem
+            checks = _checks(conn, blobs)
+            again = [checks[row]() for row in doubtful if row in checks]
+        problems += [found for found in again if found is not None]
     return problems
+
+
+def _checks(conn: sa.Connection, blobs: Blobs) -> dict[str, Callable[[], Problem | None]]:
+    """Return how each row is looked at, by all that tells it from others."""
+    heard = conn.execute(sa.select(VideoRow.id, VideoRow.duration_s, VideoRow.sound_digest)).all()
+    return {
+        **{f"blob {row}": partial(_blob_problem, blobs, row) for row in _blobs_in_use(conn)},
+        **{f"chunk {row}": partial(_chunk_problem, conn, blobs, row) for row in _chunks(conn)},
+        **{f"sound {row}": partial(_sound_problem, conn, row) for row in heard},
+    }
 
 
 def stats(db: Database, blobs: Blobs, index_folder: Path) -> StoreStats:

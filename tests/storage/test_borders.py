@@ -15,7 +15,7 @@ from agentkit_storage.postgres_search import PgVectors
 from agentkit_storage.testing import draw_chunk, draw_video, ingest
 from agentkit_storage.vector_kinds import IndexSettings
 
-A = "a1" * 32
+A, B = "a1" * 32, "b2" * 32
 _HELD = """
 SELECT count(*) FROM pg_locks
 WHERE locktype = 'advisory'
@@ -130,3 +130,17 @@ def test_one_process_at_a_time_makes_indexes_of_any_space(store: Store) -> None:
     visual.save()
     with db.read() as conn:
         assert visual._is_indexed(conn)
+
+
+def test_what_another_process_removes_meanwhile_is_no_damage(store: Store, location: str) -> None:
+    for video_id in (A, B):
+        ingest(store, video_id, 2, rows=True)
+    with Store.open(location) as other:
+
+        def remove(done: int, _: int) -> None:
+            if done == 1:
+                other.drop_kv(A)
+                other.remove_video(B)
+                other.gc()
+
+        assert store.verify(remove) == []
