@@ -90,6 +90,7 @@ class _Asked:
     def answer(self) -> Answer:
         with self._clock.stage("search"):
             passages = self._noted.passages()
+        self._kv.require_same()  # else a video that is being made anew would seem to hold nothing
         if self._has_nothing(passages):
             return self._finished("", (), (), (), supported=False, dense=())
         hits = self._relevant(passages)

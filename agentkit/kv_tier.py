@@ -78,7 +78,8 @@ class KVTier:
         tokens = self.store.fingerprint(video.video_id)
         made = f"{self.making}|{self.dtype}|{self.config}|{system}|{tokens}"
         made += "" if self.pool_step is None else f"|pooled by {self.pool_step}"
-        return StoredKV(self, video.video_id, system, tokens, sha256(made.encode()).hexdigest())
+        fingerprint = sha256(made.encode()).hexdigest()
+        return StoredKV(self, video.video_id, video.chunks, system, tokens, fingerprint)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,7 @@ class StoredKV:
 
     tier: KVTier
     video_id: str
+    chunks: int  # that there were when this was made; more may come
     system: str
     tokens_making: str | None
     fingerprint: str
@@ -95,9 +97,12 @@ class StoredKV:
         """Make sure that the video is still the one that this KV was named for.
 
         Raises:
-            RemadeError: it was made anew since, so chunks and KV would be of two makings.
+            RemadeError: it was made anew since, so chunks and KV would be of two makings, or is
+                being made anew, so that chunks are missing which a search may have needed.
         """
-        if self.tier.store.fingerprint(self.video_id) != self.tokens_making:
+        store = self.tier.store
+        is_same = store.fingerprint(self.video_id) == self.tokens_making
+        if not is_same or store.num_chunks(self.video_id) < self.chunks:
             raise RemadeError(
                 f"video {self.video_id[:12]}: made anew or removed while it was asked; ask again"
             )

@@ -51,6 +51,10 @@ class Reading:
         """Whether the first and the last chunk are read whole, whatever is chosen."""
         return self._rules.keep_ends and self._ask.context != "retrieval"
 
+    def require_same(self) -> None:
+        """Make sure that the video is still as it was; RemadeError where it is not."""
+        self._stored.require_same_tokens()
+
     def chunk_tokens(self) -> list[int]:
         """Return how many tokens each chunk has."""
         return self._from_store(StoredKV.tokens)

@@ -13,6 +13,8 @@ import pytest
 
 from agentkit import Session
 from agentkit.errors import StaleVideoError, UsageError, VideoError
+from agentkit.noted import Noted
+from agentkit.retrieval import Passage
 from agentkit.testing import make_video
 from agentkit.types import IngestEvent, SamplingPlan
 from agentkit_storage.errors import UnknownVideoError
@@ -230,6 +232,30 @@ def test_an_unfinished_video_says_how_far_it_was_seen(
     assert line == (
         f"ingest: not finished, seen until 32 s; agentkit ingest {long_clip} goes on there"
     )
+
+
+def test_a_video_that_is_half_made_anew_is_said_to_be_so(
+    open_session: OpenSession, long_clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asked again, for its making is the same and most of its chunks are gone."""
+    session, other = open_session(), open_session()
+    session.ingest(long_clip)
+    passages = Noted.passages
+
+    def stop(event: IngestEvent) -> None:
+        if event.event == "chunk" and event.chunk == 2:
+            raise KeyboardInterrupt
+
+    def search(noted: Noted) -> list[Passage]:
+        monkeypatch.setattr(Noted, "passages", passages)
+        with pytest.raises(KeyboardInterrupt):
+            other.ingest(long_clip, on_event=stop, anew=True)
+        return noted.passages()
+
+    monkeypatch.setattr(Noted, "passages", search)
+    coverage = session.ask("Is there a cut?").coverage
+    assert coverage.chunks == 2
+    assert "not finished, seen until 32 s" in coverage.missing[0]
 
 
 def test_another_model_of_another_width_shares_the_store(
