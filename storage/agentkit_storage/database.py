@@ -13,7 +13,14 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
 from agentkit_storage import faults
-from agentkit_storage.errors import StoreDamagedError, StoreError, StoreFullError, StoreVersionError
+from agentkit_storage.errors import (
+    RecordError,
+    StoreBusyError,
+    StoreDamagedError,
+    StoreError,
+    StoreFullError,
+    StoreVersionError,
+)
 from agentkit_storage.files import is_full
 from agentkit_storage.schema import REVISION
 
@@ -123,6 +130,16 @@ class Database(ABC):
             yield
         except DBAPIError as error:
             raise self._translated(error) from error
+        except sa.exc.TimeoutError as error:
+            raise StoreBusyError(
+                f"{self.name}: all connections of this process are in use; do less at once"
+            ) from error
+        except UnicodeEncodeError as error:
+            raise RecordError(
+                f"{error.object[:80]!r} is no text; it has bytes that are not UTF-8"
+            ) from error
+        except OverflowError as error:
+            raise RecordError(f"a number is too large for a database ({error})") from error
         except (UnicodeDecodeError, json.JSONDecodeError) as error:
             raise StoreDamagedError(
                 f"{self.name}: the database has text that cannot be read; `agentkit store verify` "

@@ -10,10 +10,16 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DataError, DBAPIError
 
 from agentkit_storage.database import BUSY_TIMEOUT_S, Database, OnWait
-from agentkit_storage.errors import StoreBusyError, StoreDamagedError, StoreError, StoreFullError
+from agentkit_storage.errors import (
+    RecordError,
+    StoreBusyError,
+    StoreDamagedError,
+    StoreError,
+    StoreFullError,
+)
 
 _POLL_S = 0.5
 _WRITING = "writing"
@@ -91,6 +97,8 @@ class PostgreSQL(Database):
             return StoreFullError(f"{self.name}: the server has no room; make some and try again")
         if code == "55P03":
             return _busy(self.name)
+        if isinstance(error, DataError) or code.startswith("54"):
+            return RecordError(f"{self.name}: no value that a database takes ({message})")
         if code.startswith("XX"):
             return StoreDamagedError(
                 f"{self.name}: the database is damaged ({message}); restore it from a copy"

@@ -29,6 +29,7 @@ logger = logging.getLogger(__name__)
 LOCK = "index of vectors"
 _BATCH = 2000
 _MOST_CHARS = 200_000  # of a text whose words are found; PostgreSQL takes a megabyte of them
+_MOST_IN_PHRASE = 256  # the server refuses some thousands
 _K1, _B, _LEAST_IDF = 1.2, 0.75, 1e-6  # of bm25, as SQLite's FTS5 has them
 
 _SEARCH = sa.table(
@@ -116,7 +117,9 @@ def words_in(text: str) -> list[str]:
 def matches(terms: Sequence[tuple[str, bool]]) -> sa.Subquery:
     """Return what has any of the terms, each (words, is a beginning): segment_id and bm25 score."""
     values: dict[str, object] = {}
-    kept = [(words, begins) for text, begins in terms if (words := words_in(text))]
+    kept = [
+        (words[:_MOST_IN_PHRASE], begins) for text, begins in terms if (words := words_in(text))
+    ]
     for at, (words, begins) in enumerate(kept):
         values[f"query_{at}"] = " <-> ".join(f"'{word}'" for word in words) + ":*" * begins
         values[f"word_{at}"] = words[0] if len(words) == 1 and not begins else None

@@ -24,7 +24,6 @@ from agentkit_storage import (
 from agentkit_storage.blob_files import LocalFiles
 from agentkit_storage.blobs import Blobs
 from agentkit_storage.database import Database
-from agentkit_storage.errors import RecordError
 from agentkit_storage.filters import EVERYTHING
 from agentkit_storage.index import SpaceIndex
 from agentkit_storage.location import Location
@@ -34,7 +33,6 @@ from agentkit_storage.records import Array, GroupRecord
 from agentkit_storage.schema import KvRow, VideoRow
 from agentkit_storage.sqlite import SQLite
 from agentkit_storage.types import Chunk, Filter, Hit, Job, Note, Owner, StoredVideo, Tier
-from agentkit_storage.videos import VALID_ID
 
 
 class Reader:
@@ -212,8 +210,7 @@ class Reader:
 
     def _index(self, space: str) -> SpaceIndex | PgVectors:
         if space not in self._indexes:
-            if not VALID_ID.fullmatch(space):
-                raise RecordError(f"{space!r} is no name of a space")
+            segments.check_space(space)
             self._indexes.setdefault(space, self._new_index(space))
         return self._indexes[space]
 

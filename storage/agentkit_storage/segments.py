@@ -8,12 +8,13 @@ import numpy as np
 import sqlalchemy as sa
 from numpy.typing import NDArray
 
-from agentkit_storage.errors import DamagedChunkError, IncompatibleError, VectorError
+from agentkit_storage.errors import DamagedChunkError, IncompatibleError, RecordError, VectorError
 from agentkit_storage.filters import any_of, of_segments
 from agentkit_storage.records import ChunkRecord, unit_vector
 from agentkit_storage.schema import ChunkRow, SegmentRow, SpaceRow
 from agentkit_storage.sealed import SEGMENT, SealError, check_row, row_seal, seal, unseal
 from agentkit_storage.types import Filter, Hit
+from agentkit_storage.videos import VALID_ID
 
 TEXT = "text"
 AGAIN = "remove the video from the store and ingest it again"
@@ -35,6 +36,7 @@ def space(conn: sa.Connection, name: str) -> Space | None:
 
 def claim_space(conn: sa.Connection, name: str, fingerprint: str, size: int) -> None:
     """Say who makes a space's vectors. The first one stands; raises IncompatibleError after."""
+    check_space(name)
     known = space(conn, name)
     if known is None:
         conn.execute(sa.insert(SpaceRow).values(name=name, fingerprint=fingerprint, size=size))
@@ -48,9 +50,16 @@ def claim_space(conn: sa.Connection, name: str, fingerprint: str, size: int) -> 
     conn.execute(row.values(fingerprint=fingerprint))
 
 
+def check_space(name: str) -> None:
+    """Raise RecordError unless this can be a space's name, which is a file's and an index's too."""
+    if not VALID_ID.fullmatch(name):
+        raise RecordError(f"{name!r} is no name of a space")
+
+
 def claim_sizes(conn: sa.Connection, sizes: Mapping[str, int]) -> None:
     """Hold each space to the size of its first vector."""
     for name, size in sizes.items():
+        check_space(name)
         known = space(conn, name)
         if known is None:
             conn.execute(sa.insert(SpaceRow).values(name=name, fingerprint="", size=size))

@@ -1,5 +1,6 @@
 """What a store does at its borders: another store's folder, values that no database takes."""
 
+import contextlib
 import dataclasses
 import threading
 from collections.abc import Callable
@@ -9,8 +10,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from agentkit_storage import Segment, Store
-from agentkit_storage.errors import StoreError
+from agentkit_storage import Filter, Segment, Store
+from agentkit_storage.errors import RecordError, StoreBusyError, StoreError
 from agentkit_storage.postgres_search import PgVectors
 from agentkit_storage.testing import draw_chunk, draw_video, ingest
 from agentkit_storage.vector_kinds import IndexSettings
@@ -144,3 +145,43 @@ def test_what_another_process_removes_meanwhile_is_no_damage(store: Store, locat
                 other.gc()
 
         assert store.verify(remove) == []
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda store: store.videos(Filter(collection="\udcff")),
+        lambda store: store.videos(Filter(tags=("\udcff",))),
+        lambda store: store.notes("\udcff"),
+        lambda store: store.tag_video(A, ["\udcff"]),
+        lambda store: store.update_video(A, domain="\udcff"),
+        lambda store: store.groups(A, 0, 10**30),
+        lambda store: store.use_space("a'b", "drawn", 4),
+        lambda store: store.add_chunk(dataclasses.replace(draw_chunk(A, 1), visual_space="a'b")),
+    ],
+)
+def test_a_value_that_no_database_takes_is_the_callers_error(
+    store: Store, ask: Callable[[Store], object]
+) -> None:
+    ingest(store, A, 1, kv=False)
+    with pytest.raises(RecordError):
+        ask(store)
+    assert store.verify() == []
+
+
+@pytest.mark.parametrize(
+    "query", ['"' + "red car " * 20_000 + '"', "\ufdfa" * 10_000, "a_" * 9_999]
+)
+def test_a_phrase_may_have_any_length(store: Store, query: str) -> None:
+    ingest(store, A, 1, kv=False)
+    assert store.search_words(query, 3) == []
+
+
+def test_more_threads_than_connections_are_told(store: Store) -> None:
+    engine: Any = store._db._engine
+    engine.pool._timeout = 0
+    with contextlib.ExitStack() as held:
+        for _ in range(engine.pool.size() + engine.pool._max_overflow):
+            held.enter_context(engine.connect())
+        with pytest.raises(StoreBusyError, match="all connections of this process are in use"):
+            store.videos()
