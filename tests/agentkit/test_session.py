@@ -234,8 +234,9 @@ def test_an_unfinished_video_says_how_far_it_was_seen(
     )
 
 
+@pytest.mark.parametrize("chunks", [0, 2])
 def test_a_video_that_is_half_made_anew_is_said_to_be_so(
-    open_session: OpenSession, long_clip: Path, monkeypatch: pytest.MonkeyPatch
+    open_session: OpenSession, long_clip: Path, monkeypatch: pytest.MonkeyPatch, chunks: int
 ) -> None:
     """Asked again, for its making is the same and most of its chunks are gone."""
     session, other = open_session(), open_session()
@@ -243,7 +244,7 @@ def test_a_video_that_is_half_made_anew_is_said_to_be_so(
     passages = Noted.passages
 
     def stop(event: IngestEvent) -> None:
-        if event.event == "chunk" and event.chunk == 2:
+        if event.event in ("start", "chunk") and event.chunk == chunks:
             raise KeyboardInterrupt
 
     def search(noted: Noted) -> list[Passage]:
@@ -254,8 +255,8 @@ def test_a_video_that_is_half_made_anew_is_said_to_be_so(
 
     monkeypatch.setattr(Noted, "passages", search)
     coverage = session.ask("Is there a cut?").coverage
-    assert coverage.chunks == 2
-    assert "not finished, seen until 32 s" in coverage.missing[0]
+    assert coverage.chunks == chunks
+    assert f"not finished, seen until {16 * chunks} s" in coverage.missing[0]
 
 
 def test_another_model_of_another_width_shares_the_store(
