@@ -8,7 +8,7 @@ import errno
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -67,6 +67,15 @@ def make_folder(folder: Path, point: str = "store") -> None:
         faults.point(f"{point}.parent")
     except OSError as error:
         raise file_error(error, folder) from error
+
+
+def nbytes_of_files(folder: Path, pattern: str) -> int:
+    """Return the bytes of the files that match; those that go meanwhile count nothing."""
+    total = 0
+    for path in folder.glob(pattern):
+        with suppress(FileNotFoundError):
+            total += path.stat().st_size
+    return total
 
 
 def fsync_folder(folder: Path) -> None:

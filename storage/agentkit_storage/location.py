@@ -29,7 +29,7 @@ class Location:
             return cls(Path(name))
         try:
             url = sa.make_url(str(name))
-        except sa.exc.ArgumentError as error:
+        except (sa.exc.ArgumentError, ValueError) as error:  # ValueError: of the port
             raise StoreError(f"{_scheme(name)}://...: no URL of a database; {_FORM}") from error
         shown = url.render_as_string(hide_password=True)
         if url.get_backend_name() not in ("postgresql", "postgres"):

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from agentkit_storage.files import file_error
+
 _POLL_S = 0.5
 
 
@@ -16,9 +18,12 @@ def exclusive(
     """Give True with the lock held; False where another holds it and `wait` is False.
 
     `on_wait` is called now and again with the seconds waited so far.
+
+    Raises:
+        StoreError: the lock's file cannot be made.
     """
     lock = FileLock(path)
-    if not _acquire(lock, wait, on_wait):
+    if not _acquire(lock, path, wait, on_wait):
         yield False
         return
     try:
@@ -27,7 +32,9 @@ def exclusive(
         lock.release()
 
 
-def _acquire(lock: FileLock, wait: bool, on_wait: Callable[[float], None] | None) -> bool:
+def _acquire(
+    lock: FileLock, path: Path, wait: bool, on_wait: Callable[[float], None] | None
+) -> bool:
     waited_s = 0.0
     while True:
         try:
@@ -38,5 +45,7 @@ def _acquire(lock: FileLock, wait: bool, on_wait: Callable[[float], None] | None
             waited_s += _POLL_S
             if on_wait is not None:
                 on_wait(waited_s)
+        except OSError as error:
+            raise file_error(error, path) from error
         else:
             return True

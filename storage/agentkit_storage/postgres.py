@@ -33,10 +33,11 @@ class PostgreSQL(Database):
 
     def __init__(self, url: sa.URL) -> None:
         self.name = url.set(drivername="postgresql").render_as_string(hide_password=True)
+        options = " ".join(url.normalized_query.get("options", ()))  # such as a search_path
         try:
             engine = sa.create_engine(
                 url,
-                connect_args={**_KEEPALIVES, "options": _SERVER_KEEPALIVES},
+                connect_args={**_KEEPALIVES, "options": f"{options} {_SERVER_KEEPALIVES}"},
                 pool_size=4,
                 max_overflow=28,
                 pool_pre_ping=True,  # a server may have been started anew since

@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from agentkit_storage import locks
 from agentkit_storage.database import BUSY_TIMEOUT_S, Database, OnWait
 from agentkit_storage.errors import StoreBusyError, StoreDamagedError, StoreError, StoreFullError
-from agentkit_storage.files import file_error
+from agentkit_storage.files import file_error, nbytes_of_files
 
 _DAMAGE = ("malformed", "not a database", "decode")
 _WORDS_CHECK = "INSERT INTO words (words, rank) VALUES ('integrity-check', 1)"
@@ -41,8 +41,7 @@ class SQLite(Database):
         return locks.exclusive(self._locks / f"{name}.lock", wait, on_wait)
 
     def nbytes(self) -> int:
-        files = self.path.parent.glob(f"{self.path.name}*")
-        return sum(file.stat().st_size for file in files)
+        return nbytes_of_files(self.path.parent, f"{self.path.name}*")
 
     def problems(self) -> Iterator[str]:
         with self.read() as conn:

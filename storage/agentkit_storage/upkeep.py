@@ -12,6 +12,7 @@ from agentkit_storage.blob_files import remove_unfinished
 from agentkit_storage.blobs import Blob, Blobs
 from agentkit_storage.database import Database
 from agentkit_storage.errors import StoreError
+from agentkit_storage.files import nbytes_of_files
 from agentkit_storage.records import Segment
 from agentkit_storage.schema import (
     BlobRow,
@@ -83,7 +84,7 @@ def stats(db: Database, blobs: Blobs, index_folder: Path) -> StoreStats:
         videos=tuple(by_video),
         database=db.nbytes(),
         blobs=sum(file.nbytes for file in files),
-        index=sum(path.stat().st_size for path in index_folder.glob("*")),
+        index=nbytes_of_files(index_folder, "*"),
         unreferenced=sum(file.nbytes for file in files if file.name not in used),
     )
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -185,3 +186,47 @@ def test_more_threads_than_connections_are_told(store: Store) -> None:
             held.enter_context(engine.connect())
         with pytest.raises(StoreBusyError, match="all connections of this process are in use"):
             store.videos()
+
+
+def test_a_port_that_is_no_number_is_told_in_one_line() -> None:
+    with pytest.raises(StoreError, match="no URL of a database"):
+        Store.open("postgresql://me@host:abc/db?blobs=/films")
+
+
+@pytest.mark.postgresql
+def test_options_of_a_connection_are_kept(location: str, tmp_path: Path) -> None:
+    """Two stores lie in two schemas of one database."""
+    url = sa.make_url(location)
+    with Store.open(location) as store:
+        ingest(store, A, 1)
+        with store._db.write("schema") as conn:
+            conn.execute(sa.text("CREATE SCHEMA mine"))
+            conn.execute(sa.text("ALTER EXTENSION vector SET SCHEMA pg_catalog"))
+    blobs, options = str(tmp_path / "mine"), "-csearch_path=mine"
+    other = url.update_query_dict({"blobs": blobs, "options": options}).render_as_string()
+    with Store.open(other) as store:
+        assert store.videos() == []
+
+
+@pytest.mark.sqlite
+def test_a_lock_that_cannot_be_made_is_told_in_one_line(store: Store, folder: Path) -> None:
+    shutil.rmtree(folder / "locks")
+    (folder / "locks").write_text("")
+    with pytest.raises(StoreError, match="check the store folder's permissions"):
+        store.ingest_lock(A).__enter__()
+
+
+@pytest.mark.sqlite
+def test_what_goes_while_it_is_counted_counts_nothing(
+    store: Store, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Temporary files of an index come and go beside `stats`."""
+    ingest(store, A, 1)
+    glob = Path.glob
+
+    def more(path: Path, pattern: str) -> list[Path]:
+        return [*glob(path, pattern), path / "gone.tmp"]
+
+    before = store.stats()
+    monkeypatch.setattr(Path, "glob", more)
+    assert store.stats() == before
