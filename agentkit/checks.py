@@ -44,6 +44,7 @@ def check_range(
     Raises:
         TimeRangeError: outside the video, or the end before the start; names the video's length.
     """
+    asked = f"time {start_s:g}" if end_s is None else f"range {start_s:g}-{end_s:g}"
     end_s = duration_s if end_s is None else end_s
     if not 0 <= start_s <= duration_s or not 0 <= end_s <= duration_s:
         problem = "is outside the video"
@@ -51,9 +52,7 @@ def check_range(
         problem = "ends before it starts"
     else:
         return start_s, end_s
-    raise TimeRangeError(
-        f"the range {start_s:g}-{end_s:g} s {problem}, which is {duration_s:.3f} s long"
-    )
+    raise TimeRangeError(f"the {asked} s {problem}, which is {duration_s:.3f} s long")
 
 
 def check_tags(tags: Iterable[str]) -> None:
