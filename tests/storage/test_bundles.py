@@ -604,11 +604,11 @@ def test_what_is_no_bundle_is_refused(empty: Store, tmp_path: Path) -> None:
     "fault", ["video.commit:1", "sound.rows:1", "chunk.commit:2", "blob.rename:2", "kv.commit:2"]
 )
 def test_a_killed_import_goes_on(
-    made: Path, bundle: Path, folder: Path, start_worker: Callable[..., Any], fault: str
+    made: Path, bundle: Path, location: str, start_worker: Callable[..., Any], fault: str
 ) -> None:
     worker = start_worker(fault, "import_bundle", bundle)
     assert worker.finish()[0] == -signal.SIGKILL
-    with Store.open(folder) as store, Store.open(made) as before:
+    with Store.open(location) as store, Store.open(made) as before:
         assert [video.state for video in store.videos() if video.state == "ready"] == []
         outcomes = [video.outcome for video in store.import_bundle(bundle)]
         assert set(outcomes) <= {"imported", "completed"}
