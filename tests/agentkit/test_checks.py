@@ -96,7 +96,7 @@ def test_range_without_an_end_goes_to_the_videos_end() -> None:
     assert check_range(10.0) == (0.0, 10.0)
     assert check_range(10.0, 2.0) == (2.0, 10.0)
     assert check_range(10.0, 2.0, 10.0) == (2.0, 10.0)
-    with pytest.raises(TimeRangeError, match="the time 12 s is outside the video, which is 10.000"):
+    with pytest.raises(TimeRangeError, match="the time 12 s is outside the video"):
         check_range(10.0, 12.0)
 
 
