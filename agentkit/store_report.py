@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import PurePath
 
 from agentkit.types import StoredVideo
@@ -31,10 +32,20 @@ class VideoReport:
             yield f"process {self.owner.pid} on {self.owner.host}, heard of {ago_s:.0f} s ago"
 
     def job_words(self) -> Iterator[str]:
-        """Yield each chunk that a worker was given and that is not stored."""
-        for job in self.jobs:
-            error = f": {job.error}" if job.error else ""
-            yield f"chunk {job.chunk} with {job.worker}, attempt {job.attempts}{error}"
+        """Yield the chunks that workers were given and that are not stored, like ones together."""
+        for _, alike in groupby(enumerate(self.jobs), lambda item: _alike(*item)):
+            jobs = [job for _, job in alike]
+            first, last = jobs[0], jobs[-1]
+            which = (
+                f"chunk {first.chunk}" if first is last else f"chunks {first.chunk}-{last.chunk}"
+            )
+            error = f": {first.error}" if first.error else ""
+            yield f"{which} with {first.worker}, attempt {first.attempts}{error}"
+
+
+def _alike(at: int, job: Job) -> tuple[int, str, int, str]:
+    """Return what is the same for chunks that follow each other and of which the same is said."""
+    return job.chunk - at, job.worker, job.attempts, job.error
 
 
 @dataclass(frozen=True, slots=True)

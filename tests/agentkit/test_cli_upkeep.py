@@ -15,8 +15,9 @@ import sqlalchemy as sa
 
 from agentkit import Session
 from agentkit.cli import main, progress
+from agentkit.store_report import VideoReport
 from agentkit.types import IngestEvent
-from agentkit_storage import Store
+from agentkit_storage import Job, Store
 from agentkit_storage.schema import REVISION, GroupRow
 
 OpenSession = Callable[..., Session]
@@ -197,6 +198,17 @@ def test_stats_count_tiers_and_say_who_works(run: Run, store: Path, video_id: st
     with Store.open(store) as kept:  # its end was damaged: the last chunk never came
         kept.update_video(video_id, state="ready")
     assert json.loads(run("store", "stats", "--json")[1])["videos"][0]["jobs"] == []
+
+
+def test_chunks_of_which_the_same_is_said_are_said_together() -> None:
+    given = [(3, 2, "killed"), (4, 1, ""), (5, 1, ""), (6, 1, ""), (9, 1, "")]
+    jobs = tuple(Job("ab", chunk, tries, "local", error) for chunk, tries, error in given)
+    video = VideoReport("ab", "a.mp4", 0, 0, 0, 0, None, jobs)
+    assert list(video.job_words()) == [
+        "chunk 3 with local, attempt 2: killed",
+        "chunks 4-6 with local, attempt 1",
+        "chunk 9 with local, attempt 1",
+    ]
 
 
 def test_indexes_are_made_anew(run: Run, store: Path) -> None:
