@@ -7,7 +7,7 @@ transaction, which sees one moment of the store.
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from io import BytesIO
+from io import BufferedReader, BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -273,11 +273,16 @@ class _Video:
         return Part(member, lambda: BytesIO(make()), partial(StoreError, what))
 
     def _blob(self, row: "sa.Row[*tuple[Any, ...]]", start_s: float, end_s: float) -> Part:
-        files, name = self._blobs.files, row.sha256
-        what = "stored tokens or KV are damaged (SHA-256 differs)"
+        what = "stored tokens or KV are damaged (no file, or its SHA-256 differs)"
         damage = partial(DamagedChunkError, self._video.video_id, start_s, end_s, what, _AGAIN)
-        member = Member(blob_name(row.sha256), Bytes(row.nbytes), row.sha256)
-        return Part(member, lambda: files.open(name), damage)
+
+        def opened() -> BufferedReader:
+            try:
+                return self._blobs.files.open(row.sha256)
+            except OSError as error:
+                raise damage() from error
+
+        return Part(Member(blob_name(row.sha256), Bytes(row.nbytes), row.sha256), opened, damage)
 
     def _film(self) -> Part:
         """Return the file that was ingested, which must be what it was."""

@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from agentkit_storage import Filter, Segment, Store
-from agentkit_storage.errors import RecordError, StoreBusyError, StoreError
+from agentkit_storage.errors import DamagedChunkError, RecordError, StoreBusyError, StoreError
 from agentkit_storage.postgres_search import PgVectors
 from agentkit_storage.testing import draw_chunk, draw_video, ingest
 from agentkit_storage.vector_kinds import IndexSettings
@@ -230,3 +230,14 @@ def test_what_goes_while_it_is_counted_counts_nothing(
     before = store.stats()
     monkeypatch.setattr(Path, "glob", more)
     assert store.stats() == before
+
+
+def test_a_file_that_is_missing_is_no_fault_of_the_bundle(
+    store: Store, folder: Path, tmp_path: Path
+) -> None:
+    ingest(store, A, 1)
+    for path in (folder / "blobs").glob("*/*.safetensors"):
+        path.unlink()
+    with pytest.raises(DamagedChunkError, match="damaged .no file"):
+        store.export_bundle([A], tmp_path / "bundle.tar")
+    assert not (tmp_path / "bundle.tar").exists()
