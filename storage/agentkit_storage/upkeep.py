@@ -101,7 +101,11 @@ def gc(db: Database, blobs: Blobs, index_folder: Path, grace_s: float) -> int:
         unused = [file for file in blobs.files.listed() if file.is_whole and file.name not in known]
         freed = sum(blobs.files.remove(file.name) for file in unused)
         freed += blobs.files.remove_unfinished(grace_s)
-        return freed + remove_unfinished(index_folder, "*", grace_s)
+        # A snapshot, or the mark of whose blobs these are.
+        return freed + sum(
+            remove_unfinished(folder, "*", grace_s)
+            for folder in (index_folder, index_folder.parent)
+        )
 
 
 def free(db: Database, blobs: Blobs, sha256s: Sequence[str]) -> int:
