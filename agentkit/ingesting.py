@@ -59,6 +59,7 @@ class Ingesting:
             info, plan, pipeline.chunk_groups, math.ceil(groups / pipeline.chunk_groups)
         )
         self.before: StoredVideo | None = None  # as it was stored when this ingest began
+        self.anew = False  # what is stored is replaced, in one transaction
 
     def wait(self, waited_s: float) -> None:
         """Tell that another process is at work on this very video, and which."""
@@ -81,9 +82,7 @@ class Ingesting:
         """Do what is left of this video."""
         self._pipeline.instruments.start(self._info)
         video = self._stored(self._times_s)
-        self._store.add_video(video, self._fingerprint)
-        if video.pinned:
-            self._store.pin_kv(video.video_id)
+        self._store.add_video(video, self._fingerprint, self.anew)
         self._missing_before = self._store.video(self._info.video_id).missing
         done = self._store.num_chunks(self._info.video_id)
         self._tell("start", chunk=done)

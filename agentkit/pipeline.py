@@ -74,7 +74,8 @@ class Pipeline:
         run = Ingesting(self, info, plan, times_s, fingerprint, on_event or (lambda event: None))
         with self.store.ingest_lock(info.video_id, run.wait):
             run.before = self._before(info.video_id)
-            ready = self._ready(info.video_id, fingerprint, why_anew)
+            run.anew = self._is_to_be_made_anew(info.video_id, fingerprint, why_anew)
+            ready = run.before is not None and run.before.state == "ready" and not run.anew
             return run.skip() if ready else run.work()
 
     @property
@@ -102,13 +103,12 @@ class Pipeline:
         known = self.store.fingerprint(video_id) is not None
         return self.store.video(video_id) if known else None
 
-    def _ready(self, video_id: str, fingerprint: str, why_anew: WhyAnew) -> bool:
-        """Say whether the store has exactly this; forget what it has that is to be made anew."""
+    def _is_to_be_made_anew(self, video_id: str, fingerprint: str, why_anew: WhyAnew) -> bool:
+        """Say whether what the store has of a video is to be replaced."""
         stored = self.store.fingerprint(video_id)
         if stored is None:
             return False
-        if why := why_anew() or ("" if stored == fingerprint else "stored with other settings"):
+        why = why_anew() or ("" if stored == fingerprint else "stored with other settings")
+        if why:
             logger.warning("%s: %s; made anew", video_id[:12], why)
-            self.store.remove_video(video_id)
-            return False
-        return self.store.video(video_id).state == "ready"
+        return bool(why)

@@ -141,10 +141,13 @@ class _Import:
         relation = _relation(self._store.fingerprint(video_id), making)
         if relation == "less":
             return "skipped"
-        if relation in ("more", "other"):
-            self._store.remove_video(video_id)
         row = self._contents.stored_video(self._video)
-        self._store.add_video(changed(row, state="ingesting"), making)
+        anew = relation in ("more", "other")
+        if anew:  # what people here said of it stays
+            before = self._store.video(video_id)
+            mine = {name: getattr(before, name) for name in ("collection", "tags", "pinned")}
+            row = changed(row, **mine)
+        self._store.add_video(changed(row, state="ingesting"), making, anew)
         added = self._add()
         self._finish(row)
         if relation == "same":

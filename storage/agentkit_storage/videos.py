@@ -63,10 +63,12 @@ class VideoChanges(TypedDict, total=False):
     domain: str
 
 
-def insert(conn: sa.Connection, video: StoredVideo, fingerprint: str) -> None:
-    """Add a video that is not there; one that is there keeps its row."""
+def insert(conn: sa.Connection, video: StoredVideo, fingerprint: str, anew: bool = False) -> None:
+    """Add a video that is not there; one that is there keeps its row, or goes with `anew`."""
     known = conn.execute(sa.select(VideoRow.fingerprint).where(VideoRow.id == video.video_id))
-    if (row := known.one_or_none()) is not None:
+    if (row := known.one_or_none()) is not None and anew:
+        delete(conn, video.video_id)
+    elif row is not None:
         if row.fingerprint != fingerprint:
             raise IncompatibleError(
                 f"video {video.video_id[:12]} is stored with other settings or another encoder; "
@@ -75,7 +77,7 @@ def insert(conn: sa.Connection, video: StoredVideo, fingerprint: str) -> None:
         return
     check_collection(video.collection)
     values = _plain({name: getattr(video, name) for name in _COLUMNS})
-    own = {"id": video.video_id, "fingerprint": fingerprint}
+    own = {"id": video.video_id, "fingerprint": fingerprint, "kv_pinned": video.pinned}
     conn.execute(sa.insert(VideoRow).values(**values, **own, added_at=time.time()))
     tag(conn, video.video_id, video.tags)
 

@@ -40,10 +40,9 @@ def two_videos(store: Store, _outside: Path) -> None:
 
 
 def another_making(store: Store, _outside: Path) -> None:
-    """A is removed and made anew with other settings: ids in place of rows, no KV."""
-    if store.fingerprint(A) == "drawn":
-        store.remove_video(A)
-    store.add_video(draw_video(A, "/films/anew.mp4"), "another making")
+    """A is made anew with other settings: ids in place of rows, no KV."""
+    anew = store.fingerprint(A) == "drawn"
+    store.add_video(draw_video(A, "/films/anew.mp4"), "another making", anew)
     for index in range(store.num_chunks(A), CHUNKS):
         store.add_chunk(draw_chunk(A, index))
     store.update_video(A, state="ready")

@@ -35,8 +35,8 @@ class Writer(Reader):
 
     # Videos
 
-    def add_video(self, video: StoredVideo, fingerprint: str) -> None:
-        """Add a video, empty. One that is there stays as it is.
+    def add_video(self, video: StoredVideo, fingerprint: str, anew: bool = False) -> None:
+        """Add a video, empty. One that is there stays as it is; with `anew` it is replaced by this.
 
         Raises:
             IncompatibleError: it is there under another fingerprint.
@@ -44,7 +44,7 @@ class Writer(Reader):
         if not VALID_ID.fullmatch(video.video_id):
             raise RecordError(f"{video.video_id!r} is no video id; use the SHA-256 of the content")
         with self._db.write("video") as conn:
-            videos.insert(conn, video, fingerprint)
+            videos.insert(conn, video, fingerprint, anew)
 
     def update_video(self, video_id: str, **changes: Unpack[VideoChanges]) -> None:
         """Change what is known of a video: state, missing, frames_seen, path..."""

@@ -820,7 +820,15 @@ def test_without_tokens_it_is_another_making(made: Path, store: Store, tmp_path:
     assert all(group.num_tokens == 0 for group in store.groups(OTHER))
     store.export_bundle([FILM], tmp_path / "again.tar")
     assert contents(tmp_path / "again.tar")[0]["videos"][0]["tiers"] == ["notes", "vectors"]
+    store.update_video(FILM, collection="films")
+    store.tag_video(FILM, add=["goal"])
+    store.pin_kv(FILM)
     assert outcomes(store, whole) == ["completed", "completed"]
+    kept = store.video(FILM)
+    assert (kept.collection, kept.tags, kept.pinned) == ("films", ("goal",), True)
+    store.update_video(FILM, collection="default")
+    store.tag_video(FILM, remove=["goal"])
+    store.pin_kv(FILM, pinned=False)
     assert everything(store, FILM) == expected
     assert outcomes(store, thin) == ["skipped", "skipped"]
 

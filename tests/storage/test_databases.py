@@ -331,3 +331,25 @@ def test_a_lost_connection_is_made_anew(store: Store, postgres: sa.Engine) -> No
         store.put_sound_notes(A, [])
     with store.ingest_lock(B, wait=False) as held:
         assert held
+
+
+@pytest.mark.parametrize("fault", ["video.rows:1", "video.commit:1"])
+def test_a_video_is_replaced_in_one_step(
+    location: str, start_worker: StartWorker, fault: str
+) -> None:
+    with Store.open(location) as store:
+        ingest(store, A, 2)
+        store.tag_video(A, add=["goal"])
+        digest, anew = store.digest(A), dataclasses.replace(store.video(A), pinned=True)
+    code, _ = start_worker(fault, "add_video", anew, "another making", True).finish()
+    assert code is not None
+    assert code < 0
+    with Store.open(location) as store:
+        video = store.video(A)
+        assert video.tags == ("goal",)
+        if fault == "video.rows:1":
+            assert (video.chunks, video.pinned, store.digest(A)) == (2, False, digest)
+        else:
+            assert (video.chunks, video.pinned, store.fingerprint(A)) == (0, True, "another making")
+            assert store.search_words("car dog gate lorry woman bicycle", 9) == []
+        assert store.verify() == []
