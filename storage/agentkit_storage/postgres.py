@@ -23,6 +23,12 @@ from agentkit_storage.errors import (
 
 _POLL_S = 0.5
 _WRITING = "writing"
+_UNSEARCHED = """
+SELECT count(*) FROM segment LEFT JOIN segment_search ON segment_search.segment_id = segment.id
+WHERE segment_search.segment_id IS NULL OR segment_search.space <> segment.space
+    OR (segment_search.embedding IS NULL) <> (segment.vector IS NULL)
+    OR (segment_search.words IS NULL) <> (segment.text IS NULL)
+"""
 # A holder whose machine is gone is noticed after about a minute; the system's default is hours.
 _KEEPALIVES = {"keepalives_idle": 20, "keepalives_interval": 10, "keepalives_count": 4}
 _SERVER_KEEPALIVES = " ".join(f"-c tcp_{name}={value}" for name, value in _KEEPALIVES.items())
@@ -72,8 +78,11 @@ class PostgreSQL(Database):
             return int(conn.scalar(sa.text("SELECT pg_database_size(current_database())")) or 0)
 
     def problems(self) -> Iterator[str]:
-        """Nothing: its files are the server's to check, with `pg_checksums` and `pg_amcheck`."""
-        yield from ()
+        """Its files are the server's to check, with `pg_checksums` and `pg_amcheck`."""
+        with self.read() as conn:
+            lost = conn.scalar(sa.text(_UNSEARCHED))
+        if lost:
+            yield f"{lost} texts or vectors that no search finds; `agentkit store rebuild` mends it"
 
     def _options(self, writes: bool, waits: bool) -> dict[str, object]:
         # A writer's snapshot would be older than its turn: it reads what is committed by then.
@@ -107,7 +116,8 @@ class PostgreSQL(Database):
         if (code == "0A000" and "vector" in message) or code == "58P01":
             return StoreError(f"{self.name}: the server has no pgvector; install it there")
         if not code or code.startswith(("08", "57P")):
-            return StoreError(f"{self.name}: cannot be reached ({message}); is it running?")
+            remedy = "create it first" if "does not exist" in message else "is it running?"
+            return StoreError(f"{self.name}: cannot be reached ({message}); {remedy}")
         return StoreError(f"{self.name}: {message}; check the URL and the user's rights")
 
 

@@ -353,3 +353,21 @@ def test_a_video_is_replaced_in_one_step(
             assert (video.chunks, video.pinned, store.fingerprint(A)) == (0, True, "another making")
             assert store.search_words("car dog gate lorry woman bicycle", 9) == []
         assert store.verify() == []
+
+
+@pytest.mark.postgresql
+def test_what_no_search_finds_is_found_by_verify_and_mended(store: Store) -> None:
+    ingest(store, A, 2)
+    with store._db.write("harm") as conn:
+        conn.execute(sa.text("DELETE FROM segment_search WHERE segment_id % 3 = 0"))
+    (problem,) = store.verify()
+    assert "agentkit store rebuild" in problem.what
+    store.rebuild()
+    assert store.verify() == []
+
+
+@pytest.mark.postgresql
+def test_a_database_that_is_not_there_is_to_be_created(location: str) -> None:
+    nowhere = sa.make_url(location).set(database="nowhere").render_as_string(hide_password=False)
+    with pytest.raises(StoreError, match=r"does not exist.*; create it first"):
+        Store.open(nowhere)
