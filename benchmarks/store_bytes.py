@@ -62,7 +62,7 @@ def of_pictures() -> Bytes:
     layers, heads = int(sizes["num_hidden_layers"]), int(sizes["num_key_value_heads"])
     head = int(sizes["hidden_size"]) // int(sizes["num_attention_heads"])
     work = Workload(num_frames=HOUR_S, fps=1.0)
-    pooled = work.tokens - work.groups * (TOKENS - TOKENS // POOL_STEP)  # timestamps stay whole
+    pooled = work.time_tokens + work.groups * TOKENS // POOL_STEP  # timestamps stay whole
     rows = work.tokens + pooled  # each chunk is kept in both forms
     numbers = 2 * layers * heads * head * rows  # keys and values
     # A scale for each channel of a chunk's keys, in both forms, and for each row of values.

@@ -76,5 +76,7 @@ def test_an_hour_of_pictures_is_counted_from_the_checkpoints_sizes() -> None:
     times = 7 * 900 + (900 - 3) + (900 - 25) + (900 - 250)
     assert counted["videoxl2: tokens float16"] == rows * 3584 * 2
     assert counted["videoxl2: tokens int8"] == rows * (3584 + 3584 / 128 * 4)
-    assert counted["videoxl2: kv float16"] == (14 + times + rows) * 28 * 2 * 4 * 128 * 2
+    row, pooled = 28 * 2 * 4 * 128 * 2, times + rows // 4
+    assert counted["videoxl2: kv float16"] == (14 + times + rows + pooled) * row
+    assert counted["videoxl2: kv float16, read for a question"] == pytest.approx(pooled * row)
     assert 0.5 < counted["videoxl2: kv int8"] / counted["videoxl2: kv float16"] < 0.52
