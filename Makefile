@@ -5,25 +5,26 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 DONE   := $(VENV)/.installed
+PLUGINS := healthcare media security
 
 .PHONY: demo test test-long test-real lint docs clean
 .DELETE_ON_ERROR:
 
-$(DONE): pyproject.toml plugins/media/pyproject.toml constraints.txt
+$(DONE): pyproject.toml $(PLUGINS:%=plugins/%/pyproject.toml) constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo 'error: Python 3.11 or newer is needed; make demo PYTHON=python3.12' >&2; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo 'installing (torch first, about 2 GB in all; once)'
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
-	  --editable '.[all,dev]' --editable plugins/media
+	  --editable '.[all,dev]' $(PLUGINS:%=--editable plugins/%)
 	@touch $@
 
 demo: $(DONE)
 	$(BIN)/python examples/demo.py
 
 test: $(DONE)
-	$(BIN)/python -m pytest -n 2 -m 'not real and not long'
+	$(BIN)/python -m pytest -n 2 -m 'not real and not long and not browser'
 
 test-long: $(DONE)
 	$(BIN)/python -m pytest -n 2 -m long

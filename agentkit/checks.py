@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from agentkit.errors import QuestionError, TimeRangeError, UsageError
 
-__all__ = ["check_question", "check_range", "check_tags", "parse_time"]
+__all__ = ["check_question", "check_range", "check_tags", "language_of", "parse_time"]
 
 MAX_QUESTION = 8_000  # letters; about 2,000 tokens, far above any real question
 
@@ -34,6 +34,11 @@ def check_question(text: str) -> str:
         if 0xD800 <= ord(letter) < 0xE000:
             raise QuestionError(f"the question holds broken text ({letter!r}); type it again")
     return text
+
+
+def language_of(text: str) -> str:
+    """Return the language to answer in: "zh" where a Chinese character stands, else "en"."""
+    return "zh" if re.search("[\u3400-\u4dbf\u4e00-\u9fff]", text) else "en"
 
 
 def check_range(

@@ -5,7 +5,7 @@ Precedence: flag, environment, `agentkit.toml`, default.
 
 import os
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
 
@@ -249,6 +249,14 @@ class Settings(_Strict):
     disable_plugins: bool = Field(
         default=False, description="load no plugin that is installed beside us"
     )
+    language: Literal["auto", "en", "zh"] = Field(
+        default="auto",
+        description="of prompts and reports; `auto`: that of the question, English for reports",
+    )
+    plugins: dict[str, dict[str, Any]] = Field(
+        default_factory=dict,
+        description="one section for each domain: `[plugins.security]`; the domain says which keys",
+    )
     sampling: SamplingSettings = SamplingSettings()
     notes: NotesSettings = NotesSettings()
     ingest: IngestSettings = IngestSettings()
@@ -275,6 +283,31 @@ class Settings(_Strict):
             return cls.model_validate(values)
         except ValidationError as error:
             raise UsageError(_in_one_line(error, file)) from None
+
+    def with_options(self, pairs: Sequence[str]) -> Self:
+        """Return these settings with `KEY=VALUE` laid over those of the domain.
+
+        A value is read as TOML (a number, true, a list) where it is one, else as text.
+
+        Raises:
+            UsageError: one of the pairs has no "=", or no key.
+        """
+        if not pairs:
+            return self
+        own = dict(self.plugins.get(self.domain, {}))
+        for pair in pairs:
+            key, equals, value = pair.partition("=")
+            if not key.strip() or not equals:
+                raise UsageError(f"{pair!r} sets nothing; write --set KEY=VALUE")
+            own[key.strip()] = _from_toml(value.strip())
+        return self.model_copy(update={"plugins": {**self.plugins, self.domain: own}})
+
+
+def _from_toml(value: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return value
 
 
 def _config_file(path: str | Path | None) -> Path | None:

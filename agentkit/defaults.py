@@ -3,8 +3,18 @@
 There is no `plan_sampling` here: the settings decide which frames are looked at.
 """
 
-from agentkit.hookspecs import hookimpl
-from agentkit.types import Answer, ChunkHit, Evidence, Question
+from collections.abc import Sequence
+
+from agentkit.hookspecs import Image, hookimpl
+from agentkit.types import (
+    Answer,
+    ChunkHit,
+    Evidence,
+    Note,
+    Question,
+    SessionView,
+    StoredVideo,
+)
 
 SYSTEM_PROMPT = "You are a helpful assistant."
 # Of five wordings tried with the 0.5B this one is short and none was answered better.
@@ -39,6 +49,26 @@ def parse_answer(question: Question, text: str, evidence: Evidence) -> Answer:
         coverage=evidence.coverage,
         supported=evidence.supported,
     )
+
+
+@hookimpl
+def segments(video: StoredVideo, session: SessionView) -> list[Note]:
+    """Cut at every noted change of shot."""
+    cuts_s = sorted({n.start_s for n in session.notes(video.video_id) if n.kind == "shot"})
+    starts_s = [0.0, *(cut_s for cut_s in cuts_s if 0 < cut_s < video.duration_s)]
+    ends_s = [*starts_s[1:], video.duration_s]
+    spans = enumerate(zip(starts_s, ends_s, strict=True), start=1)
+    return [Note(start_s, end_s, "shot", f"Shot {n}") for n, (start_s, end_s) in spans]
+
+
+@hookimpl
+def redact_frames(images: Sequence[Image]) -> list[Image]:
+    return list(images)
+
+
+@hookimpl
+def redact_text(text: str) -> str:
+    return text
 
 
 def question_text(question: Question) -> str:

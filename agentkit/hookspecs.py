@@ -7,7 +7,9 @@ A function may take fewer arguments than its hook. docs/hooks.md has an example 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pluggy
+from numpy.typing import NDArray
 
 from agentkit.types import (
     Answer,
@@ -41,6 +43,7 @@ RegisterInstrument = Callable[[Instrument | SoundInstrument], None]
 RegisterEvaluator = Callable[[Evaluator], None]
 Exporter = Callable[[StoredVideo, SessionView], bytes]
 RegisterExporter = Callable[[str, Exporter], None]  # name of the format, what writes it
+Image = NDArray[np.uint8]  # [H, W, 3] RGB
 Tool = Callable[..., Any]
 
 
@@ -89,9 +92,45 @@ def check_answer(answer: Answer, evidence: Evidence) -> list[Finding] | None:
     """Return what the evidence says for and against the answer's claims."""
 
 
+@hookspec(firstresult=True)
+def segments(video: StoredVideo, session: SessionView) -> list[Note] | None:
+    """Return the parts that a video falls into: scenes, events, steps; in order, with a label each.
+
+    They are what is exported to an editor, and the chapters of a file.
+    """
+
+
 @hookspec
 def report_sections(video: StoredVideo, session: SessionView) -> list[Section] | None:
     """Return sections for the report on a video."""
+
+
+@hookspec
+def overview_sections(videos: Sequence[StoredVideo], session: SessionView) -> list[Section] | None:
+    """Return sections over all videos of a report; asked where there is more than one."""
+
+
+@hookspec
+def notices(language: str) -> list[str] | None:
+    """Return what every reader of a report must know first."""
+
+
+@hookspec(firstresult=True)
+def redact_frames(
+    images: Sequence[Image], video: StoredVideo, session: SessionView
+) -> list[Image] | None:
+    """Return frames as they may leave the store: as many, of the same sizes.
+
+    Where this fails, nothing is exported.
+    """
+
+
+@hookspec(firstresult=True)
+def redact_text(text: str, video: StoredVideo, session: SessionView) -> str | None:
+    """Return a text as it may leave the store. A domain that answers has videos told by ids alone.
+
+    Where this fails, nothing is exported.
+    """
 
 
 @hookspec(firstresult=True)

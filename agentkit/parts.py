@@ -10,6 +10,7 @@ from agentkit.plugin_manager import Domain
 if TYPE_CHECKING:  # these load torch, FAISS or ONNX Runtime: only when they are used
     from agentkit.again import Again
     from agentkit.asking import Asking
+    from agentkit.detecting import Detectors
     from agentkit.executors.choice import Workers
     from agentkit.kv_tier import KVTier
     from agentkit.pipeline import Pipeline
@@ -101,6 +102,13 @@ class Parts:
         engine = self._engine
         observer = Observer(engine.instruments, self._domain)
         return Workers(self._settings, observer, engine.encoder.picture_px, self._store)
+
+    @cached_property
+    def _detectors(self) -> "Detectors":
+        from agentkit.detecting import Detectors
+        from agentkit.instruments import InstrumentSettings
+
+        return Detectors(self._settings.threads or InstrumentSettings().threads)
 
     def _end_workers(self) -> None:
         """End the processes that look at frames, where an ingest has started any."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from importlib.metadata import EntryPoint
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+import numpy as np
 import pluggy
 
 from agentkit import defaults, entry_points, hookspecs
@@ -56,8 +57,8 @@ DEFAULTS = Plugin("defaults", defaults, "agentkit")
 class Domain:
     """The voice of one kind of video: every hook as a method, with the hook's own arguments.
 
-    A hook with one result raises `PluginError` when a plugin fails; a hook whose results are
-    gathered leaves the failing plugin out, logs it and keeps it in `broken`.
+    A plugin that fails at a hook is left out there: it is logged, kept in `broken`, and the
+    defaults answer. Where it redacts, `PluginError` is raised instead.
     """
 
     def __init__(self, name: str, plugins: Sequence[Plugin] = ()) -> None:
@@ -132,12 +133,11 @@ class Domain:
         return self._must("system_prompt", str, video=video)
 
     def user_prompt(self, video: StoredVideo, question: Question, encoder: str = "notes") -> str:
-        given = {"video": video, "question": question, "encoder": encoder}
+        given: dict[str, Any] = {"video": video, "question": question, "encoder": encoder}
         return self._must("user_prompt", str, **given)
 
     def select_chunks(self, question: Question, hits: list[ChunkHit]) -> list[ChunkHit]:
-        chosen = self._must("select_chunks", list, question=question, hits=hits)
-        return [_instance(hit, ChunkHit, self.name, "select_chunks") for hit in chosen]
+        return self._must("select_chunks", list, ChunkHit, question=question, hits=hits)
 
     def parse_answer(self, question: Question, text: str, evidence: Evidence) -> Answer:
         return self._must("parse_answer", Answer, question=question, text=text, evidence=evidence)
@@ -145,8 +145,38 @@ class Domain:
     def check_answer(self, answer: Answer, evidence: Evidence) -> list[Finding]:
         return self._gather("check_answer", Finding, answer=answer, evidence=evidence)
 
+    def segments(self, video: StoredVideo, session: SessionView) -> list[Note]:
+        return self._must("segments", list, Note, video=video, session=session)
+
     def report_sections(self, video: StoredVideo, session: SessionView) -> list[Section]:
         return self._gather("report_sections", Section, video=video, session=session)
+
+    def overview_sections(
+        self, videos: Sequence[StoredVideo], session: SessionView
+    ) -> list[Section]:
+        return self._gather("overview_sections", Section, videos=videos, session=session)
+
+    def notices(self, language: str) -> list[str]:
+        return self._gather("notices", str, language=language)
+
+    def redact_frames(
+        self, images: Sequence[hookspecs.Image], video: StoredVideo, session: SessionView
+    ) -> list[hookspecs.Image]:
+        """Return frames as they may leave the store; the plugin's failure is the caller's."""
+        given: dict[str, Any] = {"images": images, "video": video, "session": session}
+        shown = self._must("redact_frames", list, np.ndarray, closed=True, **given)
+        if [image.shape for image in shown] != [image.shape for image in images]:
+            raise PluginError(f"domain {self.name!r}, hook redact_frames: gave other sizes")
+        return shown
+
+    def redact_text(self, text: str, video: StoredVideo, session: SessionView) -> str:
+        """Return a text as it may leave the store; the plugin's failure is the caller's."""
+        given: dict[str, Any] = {"text": text, "video": video, "session": session}
+        return self._must("redact_text", str, closed=True, **given)
+
+    def redacts(self, hook: str) -> bool:
+        """Say whether a plugin, and not the defaults, answers a redacting hook."""
+        return any(hook in self.hooks_of(name) for name in self._names[1:])
 
     def render_report(self, report: Report, format: str) -> bytes | None:
         """Return the file's bytes, or None where the domain does not write this format itself."""
@@ -185,15 +215,38 @@ class Domain:
         is_first = bool(caller.spec and caller.spec.opts["firstresult"])
         return result if is_first else (result[0] if result else None)
 
-    def _first(self, hook: str, kind: type[T], **arguments: Any) -> T | None:
+    def _first(
+        self,
+        hook: str,
+        kind: type[T],
+        items: type | None = None,
+        closed: bool = False,
+        **arguments: Any,
+    ) -> T | None:
+        """Return the first answer. A plugin that fails is named and left out: the next is asked.
+
+        `items` is what a list must hold. With `closed` a failure ends the call instead.
+        """
         for name in reversed(self._names):
-            result = self._call(name, hook, arguments)
-            if result is not None:
-                return _instance(result, kind, name, hook)
+            try:
+                result = self._call(name, hook, arguments)
+                if result is not None:
+                    return _whole(result, kind, items, name, hook)
+            except PluginError as error:
+                if closed or name == DEFAULTS.name:
+                    raise
+                self._leave_out(name, hook, error)
         return None
 
-    def _must(self, hook: str, kind: type[T], **arguments: Any) -> T:
-        result = self._first(hook, kind, **arguments)
+    def _must(
+        self,
+        hook: str,
+        kind: type[T],
+        items: type | None = None,
+        closed: bool = False,
+        **arguments: Any,
+    ) -> T:
+        result = self._first(hook, kind, items, closed, **arguments)
         assert result is not None, f"the defaults answer {hook}"
         return result
 
@@ -221,13 +274,15 @@ class Domain:
             result = self._call(name, hook, arguments)
             if kind is None or result is None:
                 return []
-            items = _instance(result, list, name, hook)
-            return [_instance(item, kind, name, hook) for item in items]
+            return _whole(result, list, kind, name, hook)
         except PluginError as error:
-            if (name, hook) not in self._broken:
-                logger.warning("%s; left out", error, exc_info=logger.isEnabledFor(logging.DEBUG))
-            self._broken[name, hook] = str(error)
+            self._leave_out(name, hook, error)
             return []
+
+    def _leave_out(self, name: str, hook: str, error: PluginError) -> None:
+        if (name, hook) not in self._broken:
+            logger.warning("%s; left out", error, exc_info=logger.isEnabledFor(logging.DEBUG))
+        self._broken[name, hook] = str(error)
 
 
 def _instance(value: object, kind: type[T], plugin_name: str, hook: str) -> T:
@@ -235,6 +290,15 @@ def _instance(value: object, kind: type[T], plugin_name: str, hook: str) -> T:
         got = type(value).__name__
         raise PluginError(f"plugin {plugin_name!r}, hook {hook}: gave {got}, not {kind.__name__}")
     return value
+
+
+def _whole(value: object, kind: type[T], items: type | None, plugin_name: str, hook: str) -> T:
+    """Return a result that is of its kind; a list holds nothing but `items`."""
+    result = _instance(value, kind, plugin_name, hook)
+    if items is not None and isinstance(result, list):
+        for item in result:
+            _instance(item, items, plugin_name, hook)
+    return result
 
 
 def _one_line(error: BaseException) -> str:

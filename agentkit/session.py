@@ -1,4 +1,4 @@
-"""Session: ingest, ask, search, frames. Owns the store, the models and the domain.
+"""Session: ingest, ask, search, report. Owns the store, the models and the domain.
 
 with Session.open() as session:
     video = session.ingest("match.mp4")
@@ -6,21 +6,17 @@ with Session.open() as session:
 """
 
 import logging
-import math
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self, Unpack
 
-import numpy as np
-from numpy.typing import NDArray
-
-from agentkit.checks import check_question, check_range, check_tags
-from agentkit.choosing import Names, as_filter, choose, named, span_of
+from agentkit.checks import check_question, check_range, check_tags, language_of
+from agentkit.choosing import Names, as_filter, choose, span_of
 from agentkit.config import Settings
-from agentkit.errors import RemadeError, StaleVideoError, UsageError
-from agentkit.parts import Parts
+from agentkit.errors import RemadeError, UsageError
+from agentkit.looking import Looking
 from agentkit.plugin_manager import Domain
 from agentkit.request import Request
 from agentkit.stages import StageClock
@@ -28,7 +24,6 @@ from agentkit.types import (
     Answer,
     ChunkHit,
     Filter,
-    Note,
     OnEvent,
     OnText,
     Question,
@@ -40,7 +35,6 @@ from agentkit.types import (
     Where,
     Which,
 )
-from agentkit.video import content_id, frames_at, probe
 from agentkit_storage.errors import DamagedChunkError, UnknownVideoError
 
 logger = logging.getLogger(__name__)
@@ -48,7 +42,7 @@ logger = logging.getLogger(__name__)
 MAX_TURNS = 4  # of a conversation that a question is read in the light of
 
 
-class Session(Parts):
+class Session(Looking):
     """One store, one set of models, one domain. Not for several threads at once."""
 
     @classmethod
@@ -109,6 +103,8 @@ class Session(Parts):
         text: str,
         videos: Names = None,
         *,
+        options: Sequence[str] = (),
+        task: str = "",
         on_text: OnText | None = None,
         history: Turns = (),
         chunks: Collection[int] | None = None,
@@ -120,10 +116,12 @@ class Session(Parts):
         `where` says which videos may be asked (`collection`, `domain`, `tags`), and where in them
         evidence may come from (`start_s`, `end_s`).
 
-        `on_text` gets the answer's pieces as they come; `history` are earlier questions and
-        answers of this conversation; `chunks` are those of the video to read whole, by default
-        those that the settings choose. Tokens that are missing, damaged or for other weights are
-        made again from the video's file, if it is still where it was; `on_event` is told.
+        `options` are the answers to choose from; `task` is one of the domain's own questions, whose
+        answer has `fields`. `on_text` gets the answer's pieces as they come; `history` are earlier
+        questions and answers of this conversation; `chunks` are those of the video to read whole,
+        by default those that the settings choose. Tokens that are missing, damaged or for other
+        weights are made again from the video's file, if it is still where it was; `on_event` is
+        told.
 
         Raises:
             QuestionError: the question is empty, too long or holds control characters.
@@ -132,7 +130,7 @@ class Session(Parts):
             UnknownChunkError: the video has no such chunk.
             UnknownNameError, UsageError, TimeRangeError: `where` lets none of these videos through.
         """
-        question = Question(check_question(text))
+        question = self._question(text, options, task)
         found, held_to = choose(self._store, videos, as_filter(where))
         video = self._best(question.text, found, held_to)
         turns, say = history[-MAX_TURNS:], on_text or (lambda piece: None)
@@ -181,10 +179,6 @@ class Session(Parts):
         """Return everything in the store, or what is of a collection, of a domain, with tags."""
         return choose(self._store, None, as_filter(which))[0]
 
-    def video(self, name: VideoName) -> StoredVideo:
-        """Return a stored video by id, unambiguous prefix of it, path or file name."""
-        return named(self._store, name)
-
     def tiers(self, name: VideoName) -> list[Tier]:
         """Return what is kept of a video: bytes, number types and makings, tier by tier."""
         return self._store.tiers(self.video(name).video_id)
@@ -211,25 +205,11 @@ class Session(Parts):
         self._store.remove_video(self.video(name).video_id)
         self._store.gc()
 
-    def notes(
-        self, name: VideoName, start_s: float = 0.0, end_s: float | None = None
-    ) -> list[Note]:
-        """Return what was noted between two times."""
-        video = self.video(name)
-        check_range(video.duration_s, start_s, end_s)
-        return self._store.notes(video.video_id, start_s, math.inf if end_s is None else end_s)
-
-    def frames(self, name: VideoName, times_s: Sequence[float]) -> list[NDArray[np.uint8]]:
-        """Return the frames shown at these times, each [H, W, 3] RGB, from the file itself.
-
-        Raises:
-            StaleVideoError: the file is not the one that was ingested.
-        """
-        video = self.video(name)
-        path = Path(video.path)
-        if content_id(path) != video.video_id:
-            raise StaleVideoError(f"{path}: changed since it was ingested; ingest it again", path)
-        return frames_at(probe(path, allowed_roots=self._settings.allowed_roots), times_s)
+    def _question(self, text: str, options: Sequence[str], task: str) -> Question:
+        text = check_question(text)
+        language = self._settings.language
+        spoken = language_of(text) if language == "auto" else language
+        return Question(text, tuple(map(check_question, options)), task, spoken)
 
     def _best(self, text: str, videos: Sequence[StoredVideo], where: Filter) -> StoredVideo:
         """Return the video whose passages are nearest to the question; the first where none is."""

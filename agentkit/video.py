@@ -124,6 +124,21 @@ def sample(
     return _batches(info, source, ranks, wanted, size, on_warning)
 
 
+def group_span(
+    info: VideoInfo,
+    plan: SamplingPlan,
+    start_s: float,
+    end_s: float,
+    limits: VideoLimits = DEFAULT_LIMITS,
+) -> tuple[int, int]:
+    """Return (first, stop) of a plan's groups that touch [start_s, end_s)."""
+    times_s = plan_times(info, plan, limits)
+    first = max(int(np.searchsorted(times_s, start_s, side="right")) - 1, 0)
+    stop = int(np.searchsorted(times_s, end_s, side="left"))
+    size = plan.frames_per_group
+    return first // size, max(-(-stop // size), first // size)
+
+
 def _batches(
     info: VideoInfo,
     source: PictureSource,

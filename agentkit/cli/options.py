@@ -28,12 +28,14 @@ class Options:
     encoder: str | None = None
     config: str | None = None
     store: str | None = None
+    set: tuple[str, ...] = ()
     verbose: int = 0
     when_interrupted: str = "interrupted"
 
     def take(self, given: dict[str, Any]) -> None:
         """Lay what stands after the command over what stands before it."""
         self.verbose += given.pop("verbose", 0)
+        self.set += tuple(given.pop("set", None) or ())
         for name, value in given.items():
             if value is not None:
                 setattr(self, name, value)
@@ -42,9 +44,10 @@ class Options:
         """Return the settings in force under these options and `flags`."""
         from agentkit.config import Settings
 
-        return Settings.load(
+        settings = Settings.load(
             self.config, domain=self.domain, encoder=self.encoder, store=self.store, **flags
         )
+        return settings.with_options(self.set)
 
     def open_session(self, settings: "Settings | None" = None) -> "Session":
         """Return a session under these options; to be used with `with`."""
@@ -82,6 +85,12 @@ def common(
     store: Annotated[
         str | None,
         typer.Option("--store", metavar="FOLDER", help="Where the store of videos is."),
+    ] = None,
+    set: Annotated[  # the option's own name
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Set one of the domain's own settings; repeatable."
+        ),
     ] = None,
     verbose: Annotated[
         int,

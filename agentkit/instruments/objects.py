@@ -1,6 +1,6 @@
 """What things are in the picture, how many and roughly where: YOLOX-nano on the classes of COCO."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -8,13 +8,14 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from agentkit.detecting import detection
 from agentkit.instruments import yolox
 from agentkit.instruments.pictures import Rgb
 from agentkit.instruments.shots import cut_frames
 from agentkit.instruments.weights import once, onnx_session, weight_file, weights_version
 from agentkit.instruments.words import COCO_NAMES, PLACES, ObjectCount
 from agentkit.instruments.yolox import Boxes
-from agentkit.types import FrameBatch, Note, VideoInfo
+from agentkit.types import Detection, FrameBatch, Note, VideoInfo
 
 KIND = "objects"
 MODEL = "yolox-nano"
@@ -127,6 +128,22 @@ def load_objects(threads: int) -> Objects:
     config = ObjectConfig()
     detector = YoloxNano(weight_file(MODEL, "*.onnx"), threads, config)
     return Objects(detector, config, weights_version(MODEL))
+
+
+def load_look(threads: int) -> Callable[[Rgb], list[Detection]]:
+    """Return what finds things in one picture, each on its own.
+
+    Raises:
+        InstrumentMissingError: the weights are not there.
+    """
+    detector = YoloxNano(weight_file(MODEL, "*.onnx"), threads, ObjectConfig())
+
+    def look(image: Rgb) -> list[Detection]:
+        found = detector(image)
+        boxes = zip(found.classes.tolist(), found.scores.tolist(), found.corners, strict=True)
+        return [detection(COCO_NAMES[kind], score, corners) for kind, score, corners in boxes]
+
+    return look
 
 
 def shots_of(batch: FrameBatch, notes: Sequence[Note]) -> Iterator[tuple[int, int, float]]:

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from numpy.typing import NDArray
 
 from agentkit_storage import (
+    analyses,
     blob_marker,
     chunks,
     jobs,
@@ -127,6 +128,12 @@ class Reader:
             videos.require(conn, video_id)
             heard = conn.scalar(sa.select(VideoRow.sound_digest).where(VideoRow.id == video_id))
             return tuple(chunks.select_sound_notes(conn, video_id)) if heard else None
+
+    def analysis(self, video_id: str, name: str, version: str) -> str | None:
+        """Return what a domain found out, as JSON; None where it is missing, older or damaged."""
+        with self._db.read() as conn:
+            videos.require(conn, video_id)
+            return analyses.get(conn, video_id, name, version)
 
     def digest(self, video_id: str) -> str:
         """Return the SHA-256 over all notes and tokens of a video."""

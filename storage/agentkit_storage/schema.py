@@ -23,7 +23,7 @@ from sqlalchemy.types import TypeDecorator
 
 from agentkit_storage.records import clean_text
 
-REVISION = "0005"  # the newest migration; a test holds the two together
+REVISION = "0006"  # the newest migration; a test holds the two together
 
 DEFAULT_COLLECTION = "default"
 
@@ -255,6 +255,20 @@ class JobRow(Base):
     worker: Mapped[str] = mapped_column(CleanText)  # who has it: executor, host, process
     error: Mapped[str] = mapped_column(CleanText)  # of the last attempt; "": none yet
     updated_at: Mapped[float] = mapped_column(Double)  # seconds since 1970
+
+
+class AnalysisRow(Base):
+    """What a domain found out about a video: kept beside it, and gone with it."""
+
+    __tablename__ = "analysis"
+
+    video_id: Mapped[str] = mapped_column(
+        ForeignKey("video.id", ondelete="CASCADE"), primary_key=True
+    )
+    name: Mapped[str] = mapped_column(String(200), primary_key=True)
+    version: Mapped[str] = mapped_column(String(200))  # what it depends on besides the video
+    body: Mapped[str] = mapped_column(CleanText)  # JSON
+    seal: Mapped[bytes] = mapped_column(LargeBinary)
 
 
 class OwnerRow(Base):

@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from agentkit_storage import chunks, tokens
+from agentkit_storage import analyses, chunks, tokens
 from agentkit_storage.blob_files import remove_unfinished
 from agentkit_storage.blobs import Blob, Blobs
 from agentkit_storage.database import Database
@@ -15,6 +15,7 @@ from agentkit_storage.errors import StoreError
 from agentkit_storage.files import nbytes_of_files
 from agentkit_storage.records import Segment
 from agentkit_storage.schema import (
+    AnalysisRow,
     BlobRow,
     ChunkRow,
     GroupRow,
@@ -57,7 +58,9 @@ def verify(db: Database, blobs: Blobs, progress: Progress | None = None) -> list
 def _checks(conn: sa.Connection, blobs: Blobs) -> dict[str, Callable[[], Problem | None]]:
     """Return how each row is looked at, by all that tells it from others."""
     heard = conn.execute(sa.select(VideoRow.id, VideoRow.duration_s, VideoRow.sound_digest)).all()
+    found = conn.execute(sa.select(AnalysisRow)).all()
     return {
+        **{f"analysis {row}": partial(_analysis_problem, row) for row in found},
         **{f"blob {row}": partial(_blob_problem, blobs, row) for row in _blobs_in_use(conn)},
         **{f"chunk {row}": partial(_chunk_problem, conn, blobs, row) for row in _chunks(conn)},
         **{f"sound {row}": partial(_sound_problem, conn, row) for row in heard},
@@ -198,6 +201,11 @@ def _sound_problem(conn: sa.Connection, row: "sa.Row[*tuple[Any, ...]]") -> Prob
     return Problem(
         "notes of the sound track differ from their SHA-256", row.id, 0.0, row.duration_s
     )
+
+
+def _analysis_problem(row: "sa.Row[*tuple[Any, ...]]") -> Problem | None:
+    what = analyses.problem(row)
+    return None if what is None else Problem(what, row.video_id)
 
 
 def _sums(conn: sa.Connection, video_id: Any, nbytes: "sa.ColumnElement[int]") -> dict[str, int]:

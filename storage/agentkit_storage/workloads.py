@@ -91,6 +91,13 @@ def worked_on(store: Store, _outside: Path) -> None:
     store.add_chunk(draw_chunk(A, CHUNKS, rows=True))
 
 
+def found_out(store: Store, _outside: Path) -> None:
+    """A domain's findings on a video, one of them made again in another version."""
+    store.put_analysis(A, "security/tracks", "1", "[1, 2]")
+    store.put_analysis(A, "security/tracks", "2", "[1, 2, 3]")
+    store.put_analysis(B, "media/scenes", "1", "{}")
+
+
 def exported(store: Store, outside: Path) -> None:
     store.export_bundle([A, B], outside / BUNDLE, footage=False)
 
@@ -118,7 +125,7 @@ WORK: dict[str, Work] = {
     work.__name__: work
     for work in (
         two_videos, another_making, other_kv, used_kv, no_kv, freed, removed, labelled, worked_on,
-        exported, imported, rebuilt, searched, healed,
+        found_out, exported, imported, rebuilt, searched, healed,
     )
 }  # fmt: skip
 

@@ -7,6 +7,7 @@ from typing import Unpack
 import sqlalchemy as sa
 
 from agentkit_storage import (
+    analyses,
     chunks,
     jobs,
     kv_budget,
@@ -122,6 +123,12 @@ class Writer(Reader):
             words.keep(conn, chunk_id)
             jobs.finish(conn, record.chunk.video_id, record.chunk.index)
         self._has_added = True
+
+    def put_analysis(self, video_id: str, name: str, version: str, body: str) -> None:
+        """Keep what a domain found out, as JSON, in place of an older version of it."""
+        with self._db.write("analysis") as conn:
+            videos.require(conn, video_id)
+            analyses.put(conn, video_id, name, version, body)
 
     # Jobs: which chunks are with a worker, and how often each was tried
 

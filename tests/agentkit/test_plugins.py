@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -159,12 +160,39 @@ def test_a_failure_in_a_gathered_hook_names_plugin_and_hook_once(
         ),
     ],
 )
-def test_a_failure_where_one_answer_is_needed_is_an_error(
+def test_where_one_answer_is_needed_the_defaults_stand_in_for_a_failing_plugin(
     plugin: object, ask: Callable[[Domain], object], message: str
 ) -> None:
-    with pytest.raises(PluginError) as error:
-        ask(domain(plugin))
-    assert str(error.value) == message
+    failing = domain(plugin)
+    assert ask(failing) == ask(domain())
+    assert failing.broken == (message,)
+
+
+class ShowsNobody:
+    """Redacts, and fails at it in one way or another."""
+
+    def __init__(self, give: Callable[[], Any]) -> None:
+        self.give = give
+
+    @hookimpl
+    def redact_frames(self) -> Any:
+        return self.give()
+
+    @hookimpl
+    def redact_text(self) -> Any:
+        return self.give()
+
+
+@pytest.mark.parametrize("give", [lambda: 1 / 0, lambda: 7, list, lambda: [np.zeros(3)]])
+def test_where_redacting_fails_nothing_stands_in(give: Callable[[], Any]) -> None:
+    failing = domain(ShowsNobody(give))
+    images = [np.zeros((4, 6, 3), np.uint8)]
+    with pytest.raises(PluginError):
+        failing.redact_frames(images, VIDEO, object())  # type: ignore[arg-type]  # nobody looks at it
+    with pytest.raises(PluginError):
+        failing.redact_text("Ann", VIDEO, object())  # type: ignore[arg-type]  # nobody looks at it
+    assert failing.redacts("redact_text")
+    assert not domain().redacts("redact_text")
 
 
 def test_what_a_plugin_registers_comes_whole_or_not_at_all() -> None:
@@ -353,5 +381,5 @@ def test_every_hook_is_a_method_of_the_domain() -> None:
     from agentkit import hookspecs
 
     specified = {name for name, value in vars(hookspecs).items() if hasattr(value, "agentkit_spec")}
-    assert len(specified) == 14
+    assert len(specified) == 19
     assert specified <= set(dir(Domain))

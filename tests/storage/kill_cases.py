@@ -112,6 +112,7 @@ CASES = {
     "remove": Case("removed", both),
     "labels": Case("labelled", both),
     "jobs": Case("worked_on", both),
+    "findings of a domain": Case("found_out", both),
     "export": Case("exported", both),
     "import": Case("imported", a_bundle),
     "import in place of another making": Case("imported", a_bundle_and_another_making),
@@ -167,6 +168,11 @@ def _video(store: Store, place: Place, video_id: str, since: float) -> View:
         ],
         "texts": [store.segments(video_id, chunk.index) for chunk in store.chunks(video_id)],
         "jobs": [replace(job, updated_at=0.0) for job in store.jobs(video_id)],
+        "analyses": [
+            store.analysis(video_id, name, version)
+            for name in ("security/tracks", "media/scenes")
+            for version in ("1", "2")
+        ],
         "tiers": [(replace(tier, used_at=None), (tier.used_at or 0.0) > since) for tier in tiers],
         "kv": {
             (making, index): _kv(store, (video_id, making, index))
