@@ -1,0 +1,1 @@
+"""Files for other programs: subtitles, tables, chapters, edit lists, clips."""
