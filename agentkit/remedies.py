@@ -8,6 +8,7 @@ from pathlib import PurePath
 from agentkit.types import StoredVideo
 from agentkit_storage import Problem
 
+ANALYSIS = "the analysis "  # begins what is said of what a domain found out
 BLOB = "blob "  # begins what is said of a file that only its own hash contradicts
 
 
@@ -40,8 +41,11 @@ def _with_remedy(problem: Problem, videos: Mapping[str, StoredVideo], is_of_kv: 
     video = videos.get(video_id)
     if video is None:
         return Remedied(problem.what, _of_the_database(problem.what), problem.video_id)
-    is_of_kv = is_of_kv and problem.what.startswith(BLOB)
-    remedy = _of_kv() if is_of_kv else _of_the_video(video)
+    remedy = _of_the_video(video)
+    if problem.what.startswith(ANALYSIS):
+        remedy = "no answer rests on it: the next report makes it anew"
+    elif is_of_kv and problem.what.startswith(BLOB):
+        remedy = _of_kv()
     name = PurePath(video.path).name or video_id[:12]
     span_s = problem.start_s, problem.end_s
     return Remedied(_without_place(problem.what), remedy, video_id, name, *span_s)

@@ -46,5 +46,5 @@ def problem(row: "sa.Row[*tuple[Any, ...]]") -> str | None:
         check_row(row._mapping, SEALED)
         json.loads(row.body)
     except (SealError, ValueError) as error:
-        return f"the analysis {row.name!r} is damaged ({error}); it is made again when needed"
+        return f"the analysis {row.name!r} is damaged ({error})"
     return None
