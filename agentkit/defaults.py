@@ -1,9 +1,12 @@
 """What happens where a domain is silent: a plugin like any other, registered first.
 
-There is no `plan_sampling` here: the settings decide which frames are looked at.
+There is no `plan_sampling` here: the settings decide which frames are looked at. The wording is in
+prompts/: of five in English that were tried with the 0.5B, this one is short and none was answered
+better.
 """
 
 from collections.abc import Sequence
+from functools import cache
 
 from agentkit.hookspecs import Image, hookimpl
 from agentkit.types import (
@@ -11,14 +14,13 @@ from agentkit.types import (
     ChunkHit,
     Evidence,
     Note,
+    Prompts,
     Question,
     SessionView,
     StoredVideo,
 )
 
 SYSTEM_PROMPT = "You are a helpful assistant."
-# Of five wordings tried with the 0.5B this one is short and none was answered better.
-INSTRUCTION = "The lines are a timeline of a video. Answer from them in one or two short sentences."
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
@@ -32,7 +34,8 @@ def user_prompt(question: Question, encoder: str) -> str:
     """Explain lines to a language model; the video model was taught on bare questions."""
     if encoder == "videoxl2":
         return "\n".join([question.text, *_options(question)])
-    return f"{INSTRUCTION}\n{question_text(question)}"
+    instruction = prompts()("prompt.instruction", question.language)
+    return f"{instruction}\n{question_text(question)}"
 
 
 @hookimpl
@@ -73,7 +76,14 @@ def redact_text(text: str) -> str:
 
 def question_text(question: Question) -> str:
     """Return the question as the model reads it, its options lettered."""
-    return "\n".join([f"Question: {question.text}", *_options(question)])
+    asked = prompts()("prompt.question", question.language, question=question.text)
+    return "\n".join([asked, *_options(question)])
+
+
+@cache
+def prompts() -> Prompts:
+    """Return the wording, read once."""
+    return Prompts.load("agentkit")
 
 
 def _options(question: Question) -> list[str]:

@@ -32,6 +32,7 @@ VIDEO = StoredVideo("ab" * 32, "/v/match.mp4", 80.0, 800, 80, 1.0, 5, "ready", (
 CHUNK = Chunk(VIDEO.video_id, 0, 0.0, 16.0, 0, 4)
 HIT = ChunkHit(CHUNK, 0.9, "a dog")
 COVERAGE = Coverage("notes", 80, 800, 1.0, (0,), 5, 120, ("objects",))
+INSTRUCTION = defaults.prompts()("prompt.instruction")
 EVIDENCE = Evidence((HIT,), (), (), COVERAGE, True)
 
 
@@ -77,7 +78,7 @@ def test_the_defaults_answer_what_nobody_else_does() -> None:
     assert silent.plan_sampling(VIDEO) is None  # type: ignore[arg-type]  # nobody looks at it
     assert silent.system_prompt(VIDEO) == defaults.SYSTEM_PROMPT
     assert silent.user_prompt(VIDEO, question) == (
-        f"{defaults.INSTRUCTION}\nQuestion: Who?\nA. Ann\nB. Ben"
+        f"{INSTRUCTION}\nQuestion: Who?\nA. Ann\nB. Ben"
     )
     assert silent.select_chunks(question, [HIT]) == [HIT]
     assert silent.parse_answer(question, " Ann.\n", EVIDENCE) == Answer(
@@ -86,6 +87,12 @@ def test_the_defaults_answer_what_nobody_else_does() -> None:
     assert silent.describe_chunk(CHUNK, [], []) == []
     assert silent.check_answer(silent.parse_answer(question, "Ann", EVIDENCE), EVIDENCE) == []
     assert silent.fingerprint == ""
+
+
+def test_the_defaults_ask_in_the_language_of_the_question() -> None:
+    asked = domain().user_prompt(VIDEO, Question("谁在说话？", ("甲", "乙"), language="zh"))
+    assert asked.splitlines()[1:] == ["问题：谁在说话？", "A. 甲", "B. 乙"]
+    assert asked.splitlines()[0].endswith("中文回答。")
 
 
 def test_the_last_plugin_is_asked_first_and_none_means_not_mine() -> None:
@@ -102,7 +109,7 @@ def test_the_last_plugin_is_asked_first_and_none_means_not_mine() -> None:
     asked = domain(Always(), Goals())
     assert asked.user_prompt(VIDEO, Question("a goal?")) == "goals"
     assert asked.user_prompt(VIDEO, Question("a save?")) == "always"
-    assert domain(Goals()).user_prompt(VIDEO, Question("a save?")).startswith(defaults.INSTRUCTION)
+    assert domain(Goals()).user_prompt(VIDEO, Question("a save?")).startswith(INSTRUCTION)
 
 
 def test_a_plan_of_the_domain_is_taken() -> None:
