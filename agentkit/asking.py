@@ -207,7 +207,9 @@ class _Asked:
             coverage=self._coverage(dense),
             supported=supported,
         )
-        answer = self._asking.domain.parse_answer(self._question, text, evidence)
+        domain = self._asking.domain
+        answer = domain.parse_answer(self._question, text, evidence)
+        answer = replace(answer, findings=tuple(domain.check_answer(answer, evidence)))
         if supported is not False:
             return answer
         return replace(answer, text=self._unsupported(answer.text))

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         ChunkHit,
         Citation,
         Coverage,
+        Finding,
         IngestEvent,
         StoredVideo,
         Tier,
@@ -34,6 +35,13 @@ ANSWER: Keys = {
     "coverage": "what the answer rests on",
     "question": "the question, as it was asked",
     "supported": "true: the evidence carries the answer; false: it does not; null: not judged",
+    "fields": "what the domain read out of it, by name; empty where it reads nothing",
+    "findings": "what the domain checked of it, claim by claim, a list",
+}
+FINDING: Keys = {
+    "claim": "what is claimed",
+    "verdict": "`supported`, `contradicted` or `unsupported`",
+    "citations": "what says so, a list",
 }
 CITATION: Keys = {
     "video_id": "SHA-256 of the video's content",
@@ -209,7 +217,13 @@ def answer(value: "Answer") -> Form:
         "coverage": coverage(value.coverage),
         "question": value.question.text,
         "supported": value.supported,
+        "fields": dict(value.fields),
+        "findings": [finding(found) for found in value.findings],
     }
+
+
+def finding(value: "Finding") -> Form:
+    return _picked(value, FINDING) | {"citations": [citation(cite) for cite in value.citations]}
 
 
 def citation(value: "Citation") -> Form:

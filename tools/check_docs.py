@@ -18,12 +18,13 @@ from agentkit import hookspecs, json_forms
 from agentkit.doctor import Check
 from agentkit.errors import PluginError
 from agentkit.plugin_manager import Domain, Plugin, PluginState
-from agentkit.types import Answer, Citation, Coverage, StoredVideo, Tier
+from agentkit.types import Answer, Citation, Coverage, Finding, StoredVideo, Tier
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 SOURCES = {  # the JSON that must show every field of its value
-    "ANSWER": (Answer, {"fields"}),  # a domain's own values are no part of the stable form
+    "ANSWER": (Answer, set()),
     "CITATION": (Citation, set()),
+    "FINDING": (Finding, set()),
     "COVERAGE": (Coverage, set()),
     "WHOLE_VIDEO": (StoredVideo, set()),
     "TIER": (Tier, set()),

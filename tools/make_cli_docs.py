@@ -59,6 +59,7 @@ Stable: a key may be added, none is renamed or removed. Times are in seconds.
 FORMS = {
     "`ask --json`: one object": json_forms.ANSWER,
     "each of its `citations`": json_forms.CITATION,
+    "each of its `findings`": json_forms.FINDING,
     "its `coverage`": json_forms.COVERAGE,
     '`search --json`: `{"hits": [...]}`, each': json_forms.HIT,
     "`ingest --json`: one object a line": json_forms.EVENT,

@@ -152,6 +152,9 @@ def _answer(
     names = _names(session)
     for cite in answer.citations:
         typer.echo(show.citation(cite, names))
+    for found in answer.findings:
+        if found.verdict != "supported":
+            typer.echo(f"{found.verdict}: {show.printable(found.claim)}")
     for line in show.coverage(answer.coverage):
         show.remark(line)
     return answer

@@ -63,6 +63,15 @@ class Evidence:
 
 
 @dataclass(frozen=True, slots=True)
+class Finding:
+    """A claim and whether the evidence carries it; without evidence it is shown as such."""
+
+    claim: str
+    verdict: Verdict
+    citations: tuple[Citation, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     question: Question
     text: str
@@ -70,12 +79,4 @@ class Answer:
     coverage: Coverage
     fields: Mapping[str, object] = field(default_factory=dict)
     supported: bool | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """A claim and whether the evidence carries it; without evidence it is shown as such."""
-
-    claim: str
-    verdict: Verdict
-    citations: tuple[Citation, ...] = ()
+    findings: tuple[Finding, ...] = ()  # what was checked of it, claim by claim

@@ -283,6 +283,8 @@ def test_ask_json_is_as_documented(session: FakeSession, run: Any) -> None:
         },
         "question": "Who scores?",
         "supported": True,
+        "fields": {},
+        "findings": [],
     }
 
 
