@@ -1,5 +1,6 @@
 """The tracks of a stored video. Knows the session; tracker.py knows how boxes become tracks."""
 
+from hashlib import sha256
 from typing import Any
 
 from agentkit.types import SessionView, StoredVideo
@@ -30,8 +31,8 @@ def tracks_of(session: SessionView, video: StoredVideo) -> list[Track]:
         frames = ((one.time_s, one.found) for one in seen)
         return [_row(one) for one in track(frames, video.video_id, aspect(video), config)]
 
-    kinds = ",".join(sorted(options.track_kinds))
-    version = f"{VERSION}/{SEEN_VERSION} {options.track_fps:g} fps {kinds} {config}"
+    on = f"{options.track_fps:g} fps {sorted(options.track_kinds)} {config}"
+    version = f"{VERSION}/{SEEN_VERSION} {sha256(on.encode()).hexdigest()[:16]}"
     rows = session.analysis(video, "security/tracks", version, make)
     return [_track(row, video.video_id) for row in rows]
 
