@@ -14,6 +14,8 @@ Look = Callable[[NDArray[np.uint8]], list[Detection]]  # at one picture [H, W, 3
 # module:function, which takes the number of threads and gives a Look. Imported when asked for.
 _LOADERS: Mapping[What, str] = {
     "objects": "agentkit.instruments.objects:load_look",
+    "faces": "agentkit.instruments.faces:load_look",
+    "texts": "agentkit.instruments.ocr:load_look",
 }
 
 

@@ -13,11 +13,13 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from agentkit.blurring import blur
 from agentkit.checks import check_range
 from agentkit.choosing import named
 from agentkit.errors import StaleVideoError
 from agentkit.parts import Parts
 from agentkit.types import (
+    Box,
     Chunk,
     Detection,
     FrameBatch,
@@ -113,6 +115,12 @@ class Looking(Parts):
             InstrumentMissingError: the weights or the extra for it are not here.
         """
         return self._detectors(images, what)
+
+    def blur(
+        self, images: Sequence[NDArray[np.uint8]], boxes: Sequence[Sequence[Box]]
+    ) -> list[NDArray[np.uint8]]:
+        """Return copies of pictures with what is in their boxes unrecognisable for good."""
+        return [blur(image, of_image) for image, of_image in zip(images, boxes, strict=True)]
 
     def analysis(self, name: VideoName, key: str, version: str, make: Callable[[], Json]) -> Json:
         """Return what `make` gave once for this video under this key and version.

@@ -5,7 +5,7 @@ group is searched, unless nothing moved since the group before, and only lines t
 are read. A chunk's first group reads all it finds: nothing is remembered beyond the chunk.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Protocol
@@ -13,15 +13,18 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from agentkit.detecting import detection
 from agentkit.instruments.pictures import Rgb, grey, resized
 from agentkit.instruments.weights import once, require_extra
 from agentkit.instruments.yolox import iou
-from agentkit.types import FrameBatch, Note, VideoInfo
+from agentkit.types import Detection, FrameBatch, Note, VideoInfo
 
 if TYPE_CHECKING:
     from rapidocr import RapidOCR
 
 KIND = "ocr"
+LOOK_KIND = "text"
+LOOK_SIDE_PX = 960  # small print must be found where it is to be hidden
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +70,16 @@ class RapidReader:
         self._engine = once(lambda: _engine(threads, config))
 
     def find(self, image: Rgb) -> NDArray[np.float32]:
+        return self.find_scored(image)[0]
+
+    def find_scored(self, image: Rgb) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return boxes around lines in pixels, [N, 4], and how sure each is, [N] 0..1."""
         found = self._engine()(_bgr(image), use_det=True, use_cls=False, use_rec=False)
         if found.boxes is None:
-            return np.zeros((0, 4), dtype=np.float32)
+            return np.zeros((0, 4), dtype=np.float32), np.zeros(0, dtype=np.float32)
         corners = np.asarray(found.boxes, dtype=np.float32)  # [N, 4 corners, x and y]
-        return np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
+        boxes = np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
+        return boxes, np.asarray(found.scores, dtype=np.float32)
 
     def read(self, line: Rgb) -> tuple[str, float]:
         out = self._engine()(_bgr(line), use_det=False, use_cls=False, use_rec=True)
@@ -164,6 +172,24 @@ def load_ocr(threads: int) -> Ocr:
     require_extra("ocr", "rapidocr")
     config = OcrConfig()
     return Ocr(RapidReader(threads, config), config, f"rapidocr {version('rapidocr')}")
+
+
+def load_look(threads: int) -> Callable[[Rgb], list[Detection]]:
+    """Return what finds lines of text in one picture, without reading them.
+
+    Raises:
+        InstrumentMissingError: the extra is not installed.
+    """
+    require_extra("ocr", "rapidocr")
+    reader = RapidReader(threads, OcrConfig(side_px=LOOK_SIDE_PX))
+
+    def look(image: Rgb) -> list[Detection]:
+        size = np.tile(np.array(image.shape[1::-1], dtype=np.float32), 2)
+        boxes, scores = reader.find_scored(image)
+        order = np.argsort(-scores, kind="stable")
+        return [detection(LOOK_KIND, scores[index], boxes[index] / size) for index in order]
+
+    return look
 
 
 def _engine(threads: int, config: OcrConfig) -> "RapidOCR":

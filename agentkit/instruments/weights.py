@@ -75,14 +75,16 @@ def once(make: Callable[[], T]) -> Callable[[], T]:
     return get
 
 
-def onnx_session(path: Path, threads: int) -> "InferenceSession":
+def onnx_session(model: Path | bytes, threads: int) -> "InferenceSession":
     """Return an ONNX Runtime session on the CPU with a fixed number of threads."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # errors: old exports are warned of line by line
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    source = model if isinstance(model, bytes) else str(model)
+    return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
 
 
 def _missing(model: str) -> str:

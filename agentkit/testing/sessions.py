@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar, Unpack
 
@@ -14,6 +14,7 @@ from agentkit.errors import UnknownNameError
 from agentkit.plugin_manager import Domain
 from agentkit.types import (
     Answer,
+    Box,
     Chunk,
     ChunkHit,
     Citation,
@@ -105,7 +106,8 @@ class RecordedSession:
             video.chunks, 0, video.instruments,
         )  # fmt: skip
         evidence = Evidence((), tuple(notes), cites, coverage, bool(cites))
-        return self.domain.parse_answer(question, self.say(question, video, whole), evidence)
+        answer = self.domain.parse_answer(question, self.say(question, video, whole), evidence)
+        return replace(answer, findings=tuple(self.domain.check_answer(answer, evidence)))
 
     def search(
         self, text: str, videos: Sequence[VideoName] = (), k: int = 10, **where: Unpack[Where]
@@ -171,6 +173,11 @@ class RecordedSession:
 
     def detect(self, images: Sequence[Images], what: What = "objects") -> list[list[Detection]]:
         return [self.see(image, what) for image in images]
+
+    def blur(self, images: Sequence[Images], boxes: Sequence[Sequence[Box]]) -> list[Images]:
+        from agentkit.blurring import blur
+
+        return [blur(image, of_image) for image, of_image in zip(images, boxes, strict=True)]
 
     def analysis(self, name: VideoName, key: str, version: str, make: Callable[[], Json]) -> Json:
         place = self.video(name).video_id, key, version

@@ -18,6 +18,7 @@ from agentkit.types.prompts import (
     Prompts,
 )
 from agentkit.types.protocols import (
+    Box,
     Embedder,
     Encoder,
     Evaluator,
@@ -59,6 +60,7 @@ from agentkit_storage.types import Chunk, ChunkHit, Filter, Note, StoredVideo, T
 __all__ = [
     "AgentkitError",
     "Answer",
+    "Box",
     "Chunk",
     "ChunkHit",
     "Citation",

@@ -22,6 +22,7 @@ from agentkit.types.videos import (
 from agentkit_storage.types import Chunk, ChunkHit, Note, StoredVideo
 
 What = Literal["objects", "faces", "texts"]
+Box = tuple[float, float, float, float]  # left, top, right, bottom as shares of the picture
 Json = TypeVar("Json")  # what `json` writes and reads back equal: lists, dicts, texts, numbers
 
 
@@ -170,6 +171,14 @@ class SessionView(Protocol):
 
         Raises:
             InstrumentMissingError: the weights or the extra for it are not here.
+        """
+
+    def blur(
+        self, images: Sequence[NDArray[np.uint8]], boxes: Sequence[Sequence[Box]]
+    ) -> list[NDArray[np.uint8]]:
+        """Return copies of pictures with what is in their boxes unrecognisable for good.
+
+        A margin around each box is blurred too. `boxes` has one list a picture.
         """
 
     def analysis(self, name: VideoName, key: str, version: str, make: Callable[[], Json]) -> Json:
