@@ -30,12 +30,15 @@ from agentkit.types import (
     VideoName,
     What,
 )
-from agentkit.video import audio, content_id, frames_at, group_span, probe, sample
+from agentkit.video import VideoLimits, audio, content_id, frames_at, group_span, probe, sample
 
 logger = logging.getLogger(__name__)
 
 Json = TypeVar("Json")
 OnProgress = Callable[[str, int, int], None]  # what is done, how much of it, of how much
+
+# A plugin may look at every frame of a film: they come a group at a time and none is kept.
+EVERY_FRAME = VideoLimits(max_sampled_frames=VideoLimits().max_frames_in_file)
 
 
 def log_progress(what: str, done: int, of: int) -> None:
@@ -83,7 +86,7 @@ class Looking(Parts):
         Raises:
             StaleVideoError: the file is not the one that was ingested.
         """
-        return frames_at(self.info(name), times_s)
+        return frames_at(self.info(name), times_s, EVERY_FRAME)
 
     def sample(
         self, name: VideoName, plan: SamplingPlan, start_s: float = 0.0, end_s: float | None = None
@@ -95,8 +98,8 @@ class Looking(Parts):
         """
         info = self.info(name)
         start_s, end_s = check_range(info.duration_s, start_s, end_s)
-        first, stop = group_span(info, plan, start_s, end_s)
-        return sample(info, plan, start_group=first, stop_group=stop)
+        first, stop = group_span(info, plan, start_s, end_s, EVERY_FRAME)
+        return sample(info, plan, start_group=first, stop_group=stop, limits=EVERY_FRAME)
 
     def sound(self, name: VideoName) -> Iterator[tuple[float, NDArray[np.float32]]]:
         """Yield (start in s, samples [n] mono at 16 kHz), about 5 s each; nothing without sound.
@@ -104,7 +107,7 @@ class Looking(Parts):
         Raises:
             StaleVideoError: the file is not the one that was ingested.
         """
-        return audio(self.info(name))
+        return audio(self.info(name), EVERY_FRAME)
 
     def detect(
         self, images: Sequence[NDArray[np.uint8]], what: What = "objects"
@@ -146,4 +149,4 @@ class Looking(Parts):
         path = Path(video.path)
         if content_id(path) != video.video_id:
             raise StaleVideoError(f"{path}: changed since it was ingested; ingest it again", path)
-        return probe(path, allowed_roots=self._settings.allowed_roots)
+        return probe(path, EVERY_FRAME, self._settings.allowed_roots)
