@@ -40,6 +40,13 @@ from agentkit.types.reports import (
     Table,
     Timeline,
 )
+from agentkit.types.text_files import (
+    Line,
+    Pair,
+    pair_files,
+    read_lines,
+    read_table,
+)
 from agentkit.types.videos import (
     Detection,
     FrameBatch,
@@ -81,9 +88,11 @@ __all__ = [
     "IngestEvent",
     "Instrument",
     "Lane",
+    "Line",
     "Note",
     "OnEvent",
     "OnText",
+    "Pair",
     "Prompts",
     "Question",
     "Report",
@@ -108,4 +117,7 @@ __all__ = [
     "What",
     "Where",
     "Which",
+    "pair_files",
+    "read_lines",
+    "read_table",
 ]

@@ -1,0 +1,8 @@
+"""How well the phases of a procedure were recognised, by the field's own metrics and files."""
+
+from agentkit.types import Evaluator
+from agentkit_healthcare.evaluators.segments import PhaseSegments
+
+EVALUATORS: tuple[Evaluator, ...] = (PhaseSegments(),)
+
+__all__ = ["EVALUATORS"]
