@@ -165,3 +165,31 @@ def test_every_setting_is_described() -> None:
     assert all(described.values())
     assert {"store", "sampling.fps", "ask.sparse", "prefill.kv_dtype"} <= set(described)
     assert "ask" not in described
+
+
+def test_a_domains_own_settings_come_from_the_file_and_from_pairs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("agentkit.toml").write_text(
+        'domain = "security"\n[plugins.security]\nrules = "zones.toml"\ntrack_fps = 5\n'
+        "[plugins.media]\nsport = true\n",
+    )
+    settings = Settings.load().with_options(
+        ["track_fps=2.5", 'names=["Ann", "Ben"]', "rules=a = b.toml", "judge = 3"]
+    )
+    assert settings.plugins == {
+        "security": {
+            "rules": "a = b.toml",
+            "track_fps": 2.5,
+            "names": ["Ann", "Ben"],
+            "judge": 3,
+        },
+        "media": {"sport": True},
+    }
+
+
+@pytest.mark.parametrize("pair", ["rules", "=3", " = 3"])
+def test_a_pair_that_sets_nothing_is_refused(pair: str) -> None:
+    with pytest.raises(UsageError, match="--set KEY=VALUE"):
+        Settings.load().with_options([pair])
