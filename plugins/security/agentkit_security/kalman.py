@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-# ByteTrack's per-frame values at 30 frames/s, as heights and seconds.
+# ByteTrack's values at 30 frames/s, as heights and seconds; its acceleration would be 1.0, which
+# lets the hidden drift: people walk more steadily than that.
 PLACE_STD = 1 / 20  # of a measured place, in heights
 FIRST_VELOCITY_STD = 1.0  # of a velocity nobody has seen yet, in heights/s
-ACCELERATION = 1.0  # spectral density of what velocity does unforeseen, in heights²/s³
+ACCELERATION = 0.3  # spectral density of what velocity does unforeseen, in heights²/s³
 
 
 @dataclass(slots=True)
