@@ -203,6 +203,27 @@ class AskSettings(_Strict):
         return self
 
 
+class ReportSettings(_Strict):
+    """What a report holds."""
+
+    summary: bool = Field(
+        default=True, description="the language model writes a summary of each video"
+    )
+    general: bool = Field(
+        default=True,
+        description="sections made from the notes by rules follow those of the domain",
+    )
+    max_frames: int = Field(
+        default=60, ge=0, description="most key frames in the appendix of evidence"
+    )
+    frame_px: int = Field(
+        default=640, ge=64, le=4096, description="longer side of a key frame, in pixels"
+    )
+    max_rows: int = Field(
+        default=200, ge=1, description="most rows of a table that rules made; it says what is left"
+    )
+
+
 class Settings(_Strict):
     """Everything a session is given. Build it with `Settings.load`."""
 
@@ -263,6 +284,7 @@ class Settings(_Strict):
     prefill: PrefillSettings = PrefillSettings()
     tiers: TierSettings = TierSettings()
     ask: AskSettings = AskSettings()
+    report: ReportSettings = ReportSettings()
 
     @classmethod
     def load(cls, path: str | Path | None = None, **flags: Any) -> Self:

@@ -1,1 +1,5 @@
-"""Reports: what a video shows, said with its evidence, as a page or a file."""
+"""Reports: what a session knows of videos, as one document in Markdown, HTML, JSON or PDF.
+
+`build.py` gathers the document, `document.py` gives it a format. A report is made by rules from
+notes, findings and the domain's sections; the language model writes the summary alone.
+"""

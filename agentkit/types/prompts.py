@@ -21,10 +21,10 @@ class Prompts:
     texts: Mapping[str, Mapping[str, str]]
 
     @classmethod
-    def load(cls, package: str) -> Self:
-        """Read `prompts/LANGUAGE.toml` of an importable package."""
-        folder = files(package) / "prompts"
-        found = [item for item in folder.iterdir() if item.name.endswith(".toml")]
+    def load(cls, package: str, folder: str = "prompts") -> Self:
+        """Read `FOLDER/LANGUAGE.toml` of an importable package."""
+        items = (files(package) / folder).iterdir()
+        found = [item for item in items if item.name.endswith(".toml")]
         return cls(
             {
                 item.name.removesuffix(".toml"): dict(_flat(tomllib.loads(item.read_text("utf-8"))))
