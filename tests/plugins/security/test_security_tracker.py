@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from agentkit.types import Detection
-from agentkit_security.kalman import Motion
+from agentkit_security.kalman import ACCELERATION, Motion
 from agentkit_security.tracker import Frame, TrackerConfig, assigned, iou, track
 from agentkit_security.tracks import Track
 
@@ -133,7 +133,7 @@ def test_the_filter_is_the_matrix_filter_of_the_books() -> None:
         pair = np.array([[step**3 / 3, step**2 / 2], [step**2 / 2, step]])
         state, covar = (
             move @ state,
-            move @ covar @ move.T + np.kron(pair, np.eye(4)) * state[3] ** 2,
+            move @ covar @ move.T + ACCELERATION * np.kron(pair, np.eye(4)) * state[3] ** 2,
         )
         seen = np.array([(box[0] + box[2]) / 2, (box[1] + box[3]) / 2, *(box[2:] - box[:2])])
         gain = (
