@@ -43,6 +43,7 @@ from agentkit.types.reports import (
 from agentkit.types.text_files import (
     Line,
     Pair,
+    csv_files,
     pair_files,
     read_lines,
     read_table,
@@ -117,6 +118,7 @@ __all__ = [
     "What",
     "Where",
     "Which",
+    "csv_files",
     "pair_files",
     "read_lines",
     "read_table",

@@ -93,7 +93,8 @@ class VideoModel(Protocol):
 class Evaluator(Protocol):
     """A metric of a domain; `source` names the paper or the field's own code.
 
-    `ranges` has each metric's (worst, best) value; infinite where there is no bound.
+    `ranges` has each metric's (worst, best) value; infinite where there is no bound. A metric
+    "NAME/LABEL" is NAME of one label and has its range; one that is undefined is left out.
     """
 
     name: str

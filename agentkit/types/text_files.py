@@ -104,6 +104,20 @@ def read_table(path: Path, columns: Sequence[str]) -> list[tuple[Line, list[str]
     return rows
 
 
+def csv_files(path: Path) -> list[Path]:
+    """Return the file itself, or the .csv files of a folder.
+
+    Raises:
+        UsageError: a folder without one.
+    """
+    if not path.is_dir():
+        return [path]
+    files = sorted(file for file in path.glob("*.csv") if not file.name.startswith("."))
+    if not files:
+        raise UsageError(f"{path}: holds no .csv; put one there")
+    return files
+
+
 def pair_files(predictions: Path, ground_truth: Path) -> list[Pair]:
     """Return the files that belong together: two files, or those of the same name of two folders.
 

@@ -1,8 +1,8 @@
 """How well the phases of a procedure were recognised, by the field's own metrics and files."""
 
 from agentkit.types import Evaluator
-from agentkit_healthcare.evaluators.segments import PhaseSegments
+from agentkit_healthcare.evaluators.phases import PhaseRecognition
 
-EVALUATORS: tuple[Evaluator, ...] = (PhaseSegments(),)
+EVALUATORS: tuple[Evaluator, ...] = (PhaseRecognition(),)
 
 __all__ = ["EVALUATORS"]

@@ -15,7 +15,8 @@ def write_examples(folder: Path) -> Examples:
     files = Examples(folder / "truth.txt", folder / "perfect.txt", folder / "bad.txt")
     spans = zip(PHASES, SECONDS, strict=True)
     true = [phase for phase, seconds in spans for _ in range(seconds)]
-    wrong = [("GallbladderRetraction", "GallbladderPackaging")[place % 2] for place in range(195)]
+    others = {phase: [other for other in PHASES if other != phase] for phase in PHASES}
+    wrong = [others[phase][place // 4 % 2] for place, phase in enumerate(true)]
     for path, names in (
         (files.ground_truth, true),
         (files.perfect, true),

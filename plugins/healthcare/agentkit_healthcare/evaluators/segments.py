@@ -1,13 +1,8 @@
-"""Phases as a list of segments: edit score and F1 at an overlap, which punish flicker."""
+"""Phases as a list of segments: edit score and F1@k (Lea et al. 2017), which punish flicker."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from pathlib import Path
-
-from agentkit.types import Evaluation, Examples
-from agentkit_healthcare.evaluators.example_files import write_examples
-from agentkit_healthcare.evaluators.phase_files import read_videos
 
 OVERLAPS = (0.1, 0.25, 0.5)
 
@@ -19,34 +14,6 @@ class Segment:
     phase: str
     start: int
     end: int
-
-
-class PhaseSegments:
-    """Edit score and F1@10/25/50 of Lea et al. 2017, each the mean over videos.
-
-    A predicted segment is right where its IoU with the true segment of its phase that it overlaps
-    most reaches the threshold and no segment before it took that one.
-    """
-
-    name = "phase-segments"
-    source = "Lea et al. 2017, Temporal Convolutional Networks for Action Segmentation"
-    ranges: Mapping[str, tuple[float, float]] = {
-        name: (0.0, 1.0) for name in ("edit", *(f"f1@{share * 100:g}" for share in OVERLAPS))
-    }
-
-    def evaluate(self, predictions: Path, ground_truth: Path) -> Evaluation:
-        per_video = {
-            each.video: _values(segments(each.found.names), segments(each.true.names))
-            for each in read_videos(predictions, ground_truth)
-        }
-        metrics = {
-            name: sum(values[name] for values in per_video.values()) / len(per_video)
-            for name in self.ranges
-        }
-        return Evaluation(metrics, per_video)
-
-    def examples(self, folder: Path) -> Examples:
-        return write_examples(folder)
 
 
 def segments(names: Sequence[str]) -> list[Segment]:
@@ -70,7 +37,10 @@ def edit_score(found: Sequence[str], true: Sequence[str]) -> float:
 
 
 def overlap_f1(found: Sequence[Segment], true: Sequence[Segment], share: float) -> float:
-    """Return F1 of the segments whose IoU with one of the same phase is at least `share`."""
+    """Return F1 of the segments whose IoU with one of the same phase is at least `share`.
+
+    Each predicted segment is held to the true one that it overlaps most; of several, one counts.
+    """
     taken: set[int] = set()
     for each in found:
         overlaps = [_iou(each, other) for other in true]
@@ -88,7 +58,9 @@ def _iou(one: Segment, other: Segment) -> float:
     return max(shared, 0) / union
 
 
-def _values(found: Sequence[Segment], true: Sequence[Segment]) -> dict[str, float]:
+def segment_values(found_names: Sequence[str], true_names: Sequence[str]) -> dict[str, float]:
+    """Return the edit score and F1 at each overlap, of the phases of every frame."""
+    found, true = segments(found_names), segments(true_names)
     edit = edit_score([each.phase for each in found], [each.phase for each in true])
     f1s = {f"f1@{share * 100:g}": overlap_f1(found, true, share) for share in OVERLAPS}
     return {"edit": edit, **f1s}

@@ -57,7 +57,10 @@ class ShotF1:
                         f"{video}:{int(each.end + 0.5)}": place in hits
                         for place, each in enumerate(true)
                     }
-            metrics |= _values(*(sum(column) for column in zip(*counts, strict=True)), tolerance)
+            hits_in_all, found_in_all, true_in_all = (
+                sum(column) for column in zip(*counts, strict=True)
+            )
+            metrics |= _values(hits_in_all, found_in_all, true_in_all, tolerance)
             f1s = [values[f"f1@{tolerance}"] for values in per_video.values()]
             metrics[f"video_mean_f1@{tolerance}"] = sum(f1s) / len(f1s)
         return Evaluation(metrics, per_video, correct)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from agentkit.types import Evaluation, Examples, read_table
+from agentkit.types import Evaluation, Examples, csv_files, read_table
 
 COLUMNS = ("video", "start_s", "end_s", "label")
 
@@ -56,7 +56,8 @@ class EventF1:
     Two rules, side by side: the starts are at most `tolerance_s` apart (an alarm at the right
     moment; the onset rule of Mesaros et al. 2016), or the spans' temporal IoU is at least `iou`
     (ActivityNet, Heilbron et al. 2015). A value of all events is micro; `macro_f1` is the mean
-    over the labels that occur in either file; "f1@2s/LABEL" is a label's own.
+    over the labels that occur in either file; "f1@2s/LABEL" is a label's own. The items are the
+    true events, by the first rule.
     """
 
     name = "event-f1"
@@ -87,9 +88,7 @@ class EventF1:
             for video in sorted({video for video, _ in counts}):
                 total = _sum(counts[key] for key in counts if key[0] == video)
                 per_video[video] |= _values(total, rule)
-            for key, seen in sorted(hits.items()):
-                for place, event in enumerate(true[key]):
-                    correct[f"{event.video}:{event.label}:{place}@{rule}"] = place in seen
+            correct = correct or _items(hits, true)
         return Evaluation(metrics, dict(per_video), correct)
 
     def examples(self, folder: Path) -> Examples:
@@ -123,13 +122,14 @@ def matched(found: list[Event], true: list[Event], matches: Matches) -> set[int]
 
 
 def read_events(path: Path) -> list[Event]:
-    """Return the events of a CSV file with the header video,start_s,end_s,label.
+    """Return the events of a CSV file with the header video,start_s,end_s,label, or of a folder's.
 
     Raises:
         UsageError: a line is not of that format; an event ends before it starts.
     """
     events = []
-    for line, (video, start, end, label) in read_table(path, COLUMNS):
+    rows = (row for file in csv_files(path) for row in read_table(file, COLUMNS))
+    for line, (video, start, end, label) in rows:
         event = Event(video, line.real(start, "start_s", 0), line.real(end, "end_s", 0), label)
         if event.end_s < event.start_s:
             raise line.error(f"ends at {event.end_s:g} before it starts; swap the two times")
@@ -144,6 +144,15 @@ def _groups(events: Iterable[Event]) -> dict[tuple[str, str], list[Event]]:
     for event in events:
         groups[event.video, event.label].append(event)
     return groups
+
+
+def _items(hits: Mapping[tuple[str, str], set[int]], true: Groups) -> dict[str, bool]:
+    """Return each true event, named by video, label and place in time, and if it is found."""
+    return {
+        f"{video}:{label}:{place}": place in seen
+        for (video, label), seen in sorted(hits.items())
+        for place in range(len(true[video, label]))
+    }
 
 
 def _sum(counts: Iterable[Counts]) -> Counts:
