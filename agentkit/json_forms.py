@@ -3,22 +3,27 @@
 The keys and their meanings are printed into docs/cli.md. A key is added, never renamed or removed.
 """
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from agentkit.doctor import Check
+    from agentkit.evaluating import Found, Interval, Paired
     from agentkit.models import ModelSpec
+    from agentkit.new_plugin import NewPlugin
     from agentkit.plugin_manager import PluginState
     from agentkit.remedies import Remedied
     from agentkit.store_report import StoreReport, VideoReport
+    from agentkit.testing.contract import Checked
     from agentkit.types import (
         Answer,
         ChunkHit,
         Citation,
         Coverage,
+        Evaluation,
         Finding,
         IngestEvent,
         StoredVideo,
@@ -192,6 +197,53 @@ PLUGIN: Keys = {
     "hooks": "the hooks that it answers",
     "error": "why it cannot be used; empty where it can",
 }
+NEW_PLUGIN: Keys = {
+    "name": "the domain's name",
+    "distribution": "what it is called where it is installed",
+    "folder": "where it was written",
+    "files": "its files, a list",
+    "installed": "whether it was installed, too",
+}
+CHECKED: Keys = {
+    "name": "what was looked at",
+    "ok": "true, false, or null where there was nothing to look at",
+    "found": "what was found",
+}
+EVALUATOR: Keys = {
+    "name": "what `eval` calls it",
+    "plugin": "the domain that it comes from",
+    "distribution": "the distribution and its version",
+    "source": "the paper or the field's own code",
+    "ranges": "each metric's worst and best value, a list of two; null where there is no bound",
+}
+EVALUATION: Keys = {
+    "evaluator": "its name",
+    "source": "the paper or the field's own code",
+    "metrics": "each metric's value; null where there is none",
+    "ranges": "each metric's worst and best value, a list of two; null where there is no bound",
+    "per_video": "each video's own values",
+    "items": "items (frames, queries) of which it is known whether they were right",
+    "paired": "how the second run compares; null without `--paired`",
+}
+PAIRED: Keys = {
+    "metrics": "the values of the second run",
+    "mcnemar": "the test over items, or null where the two runs share none",
+    "intervals": "one for each metric, over the videos of both runs, a list",
+    "remarks": "what is too few to show anything, a list",
+}
+MCNEMAR: Keys = {
+    "items": "items that both runs have",
+    "only_first": "those that only the first run has right",
+    "only_second": "those that only the second run has right",
+    "p_value": "McNemar's exact test, two-sided",
+}
+INTERVAL: Keys = {
+    "metric": "its name",
+    "videos": "videos that both runs have a value for",
+    "difference": "mean over videos of second less first",
+    "low": "where the 95 % interval begins, or null",
+    "high": "where it ends, or null",
+}
 MODEL: Keys = {
     "name": "what `pull`, `path` and `verify` call it",
     "use": "what it is for",
@@ -292,6 +344,66 @@ def imported(value: "Imported") -> Form:
 
 def plugin(value: "PluginState") -> Form:
     return _picked(value, PLUGIN)
+
+
+def new_plugin(value: "NewPlugin", installed: bool) -> Form:
+    """Return what `plugins new --json` prints."""
+    files = [path for path, _ in value.files]
+    form = {"name": value.name, "distribution": value.distribution, "folder": str(value.folder)}
+    return form | {"files": files, "installed": installed}
+
+
+def checked(value: "Checked") -> Form:
+    """Return one of the checks that `plugins check --json` prints."""
+    return _picked(value, CHECKED)
+
+
+def evaluator(value: "Found") -> Form:
+    """Return one of the evaluators that `eval --json` lists."""
+    form = {"name": value.evaluator.name, "plugin": value.plugin}
+    form |= {"distribution": value.distribution, "source": value.evaluator.source}
+    return form | {"ranges": _ranges(value.evaluator.ranges)}
+
+
+def evaluation(found: "Found", value: "Evaluation", paired: "Paired | None") -> Form:
+    """Return what `eval NAME --json` prints."""
+    return {
+        "evaluator": found.evaluator.name,
+        "source": found.evaluator.source,
+        "metrics": _numbers(value.metrics),
+        "ranges": _ranges(found.evaluator.ranges),
+        "per_video": {video: _numbers(values) for video, values in value.per_video.items()},
+        "items": len(value.correct),
+        "paired": None if paired is None else _paired(paired),
+    }
+
+
+def _paired(value: "Paired") -> Form:
+    test = value.mcnemar
+    return {
+        "metrics": _numbers(value.second.metrics),
+        "mcnemar": None if test is None else _picked(test, MCNEMAR),
+        "intervals": [_interval(one) for one in value.intervals],
+        "remarks": list(value.remarks),
+    }
+
+
+def _interval(value: "Interval") -> Form:
+    numbers = {key: _number(getattr(value, key)) for key in ("difference", "low", "high")}
+    return {"metric": value.metric, "videos": value.videos} | numbers
+
+
+def _numbers(values: Mapping[str, float]) -> Form:
+    return {name: _number(value) for name, value in values.items()}
+
+
+def _ranges(values: Mapping[str, tuple[float, float]]) -> Form:
+    return {name: [_number(worst), _number(best)] for name, (worst, best) in values.items()}
+
+
+def _number(value: float) -> float | None:
+    """Return a number as JSON has it: NaN and infinity are none."""
+    return float(value) if math.isfinite(value) else None
 
 
 def model(value: "ModelSpec", available: bool) -> Form:

@@ -80,6 +80,13 @@ FORMS = {
     "`store export --json`: one object": json_forms.EXPORTED,
     '`store import --json`: `{"videos": [...]}`, each': json_forms.IMPORTED,
     '`plugins list --json`: `{"plugins": [...]}`, each': json_forms.PLUGIN,
+    "`plugins new --json`: one object": json_forms.NEW_PLUGIN,
+    '`plugins check --json`: `{"plugin": NAME, "checks": [...]}`, each': json_forms.CHECKED,
+    '`eval --json`: `{"evaluators": [...]}`, each': json_forms.EVALUATOR,
+    "`eval NAME --json`: one object": json_forms.EVALUATION,
+    "its `paired`": json_forms.PAIRED,
+    "the `mcnemar` of that": json_forms.MCNEMAR,
+    "each of its `intervals`": json_forms.INTERVAL,
     '`models list --json`: `{"models": [...]}`, each': json_forms.MODEL,
     '`doctor --json`: `{"checks": [...]}`, each': json_forms.CHECK,
 }
