@@ -1,0 +1,57 @@
+"""Instruments by name, out of instruments.toml."""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+from agentkit_healthcare.cues import folded, found
+
+
+@dataclass(frozen=True, slots=True)
+class Instrument:
+    """One kind of instrument: its names by language, the first to be shown, and COCO's class."""
+
+    id: str
+    names: Mapping[str, tuple[str, ...]]
+    coco: tuple[str, ...] = ()
+
+    def name(self, language: str) -> str:
+        return self.names.get(language, self.names["en"])[0]
+
+    @property
+    def all_names(self) -> tuple[str, ...]:
+        return tuple(name for names in self.names.values() for name in names)
+
+
+@cache
+def instruments() -> tuple[Instrument, ...]:
+    """Return all instruments of the lexicon, in its order."""
+    text = (files("agentkit_healthcare") / "instruments.toml").read_text("utf-8")
+    return tuple(
+        Instrument(
+            name,
+            {language: tuple(names) for language, names in entry.items() if language != "coco"},
+            tuple(entry.get("coco", ())),
+        )
+        for name, entry in tomllib.loads(text).items()
+    )
+
+
+def named_in(text: str) -> list[str]:
+    """Return the ids of the instruments that a text names, in the lexicon's order.
+
+    "Harmonic scalpel" names no scalpel: of names that lie in each other the longest counts.
+    """
+    here = {item.id: found(item.all_names, text) for item in instruments()}
+    every = [folded(name) for names in here.values() for name in names]
+    return [
+        item_id
+        for item_id, names in here.items()
+        if any(not _inside_another(folded(name), every) for name in names)
+    ]
+
+
+def _inside_another(name: str, every: list[str]) -> bool:
+    return any(name != other and f" {name} " in f" {other} " for other in every)
