@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from agentkit.doctor import Check
     from agentkit.evaluating import Found, Interval, Paired
+    from agentkit.exports.clips import Clip
     from agentkit.models import ModelSpec
     from agentkit.new_plugin import NewPlugin
     from agentkit.plugin_manager import PluginState
@@ -184,6 +185,24 @@ EXPORTED: Keys = {
     "nbytes": "its size",
     "videos": "the videos in it: SHA-256 of each one's content",
 }
+EXPORTED_FILE: Keys = {
+    "video_id": "SHA-256 of the video's content",
+    "format": "the format's name",
+    "path": "the file that was written, or null",
+    "nbytes": "its size",
+    "text": "what would be in the file; null where one was written",
+}
+EXPORTED_CLIP: Keys = {
+    "video_id": "SHA-256 of the content of the video that it is of",
+    "path": "the file that was written",
+    "nbytes": "its size",
+    "start_s": "when its first frame is shown in the video",
+    "end_s": "when its last frame ends there",
+    "frames": "frames in it",
+    "copied": "whether its packets are the video's own, not encoded anew",
+    "remarks": "what is to be known of it, a list",
+}
+FORMAT: Keys = {"name": "what `--format` calls it", "title": "what it is"}
 IMPORTED: Keys = {
     "video_id": "SHA-256 of the video's content",
     "name": "its file's name",
@@ -334,6 +353,27 @@ def event(value: "IngestEvent") -> Form:
 def exported(bundle: "Path", nbytes: int, video_ids: list[str]) -> Form:
     """Return what `store export --json` prints."""
     return {"bundle": str(bundle), "nbytes": nbytes, "videos": video_ids}
+
+
+def exported_file(
+    video_id: str, format: str, path: "Path | None", content: bytes, text: str | None
+) -> Form:
+    """Return what `export --json` prints."""
+    where = None if path is None else str(path)
+    return {
+        "video_id": video_id,
+        "format": format,
+        "path": where,
+        "nbytes": len(content),
+        "text": text,
+    }
+
+
+def exported_clip(video_id: str, path: "Path", value: "Clip") -> Form:
+    """Return what `export --format clip --json` prints."""
+    written = {"video_id": video_id, "path": str(path), "nbytes": path.stat().st_size}
+    picked = _picked(value, ("start_s", "end_s", "frames", "copied"))
+    return written | picked | {"remarks": list(value.remarks)}
 
 
 def imported(value: "Imported") -> Form:

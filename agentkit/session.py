@@ -16,7 +16,7 @@ from agentkit.checks import check_question, check_range, check_tags, language_of
 from agentkit.choosing import Names, as_filter, choose, span_of
 from agentkit.config import Settings
 from agentkit.errors import RemadeError, UsageError
-from agentkit.looking import Looking
+from agentkit.exports.of_session import Exporting
 from agentkit.plugin_manager import Domain
 from agentkit.request import Request
 from agentkit.stages import StageClock
@@ -42,7 +42,7 @@ logger = logging.getLogger(__name__)
 MAX_TURNS = 4  # of a conversation that a question is read in the light of
 
 
-class Session(Looking):
+class Session(Exporting):
     """One store, one set of models, one domain. Not for several threads at once."""
 
     @classmethod

@@ -33,7 +33,16 @@ from agentkit.video_open import (
 from agentkit.video_plan import wanted_ranks
 from agentkit.video_sound import sound_blocks
 
-__all__ = ["VideoLimits", "audio", "content_id", "frames_at", "plan_times", "probe", "sample"]
+__all__ = [
+    "VideoLimits",
+    "audio",
+    "content_id",
+    "frames_at",
+    "plan_times",
+    "probe",
+    "sample",
+    "timeline_of",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -189,6 +198,15 @@ def frames_at(
     if asked.size and not found:
         raise VideoDamagedError(f"{shown(path)}: no frame can be decoded there", path=path)
     return [found.get(rank, found[max(found)]) for rank in asked.tolist()]
+
+
+def timeline_of(info: VideoInfo, limits: VideoLimits = DEFAULT_LIMITS) -> Timeline:
+    """Return when every frame of a video is shown.
+
+    Raises:
+        StaleVideoError: the file is not the one that was probed.
+    """
+    return _timeline_of(_unchanged(info), limits)
 
 
 def audio(
