@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from agentkit.types import SessionView, UsageError
 
@@ -93,9 +93,9 @@ def _value(key: str, value: Any, default: object) -> Any:
 
 def _text(key: str, value: Any) -> str:
     if not isinstance(value, str):
-        return _refuse(key, value, "a text")
+        _refuse(key, value, "a text")
     if key == "heads" and value not in HEADS:
-        return _refuse(key, value, f"one of {', '.join(HEADS)}")
+        _refuse(key, value, f"one of {', '.join(HEADS)}")
     if key == "rules" and value:
         return str(Path(value).expanduser())
     return value
@@ -104,7 +104,7 @@ def _text(key: str, value: Any) -> str:
 def _texts(key: str, value: Any) -> tuple[str, ...]:
     values = [value] if isinstance(value, str) else value
     if not isinstance(values, list | tuple) or not values:
-        return _refuse(key, value, 'a list of names, as ["person", "car"]')
+        _refuse(key, value, 'a list of names, as ["person", "car"]')
     unknown = sorted({str(one) for one in values} - set(KINDS))
     if unknown:
         raise UsageError(
@@ -117,15 +117,15 @@ def _texts(key: str, value: Any) -> tuple[str, ...]:
 def _number(key: str, value: Any, default: object) -> Any:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if not is_number or not math.isfinite(value):
-        return _refuse(key, value, "a number")
+        _refuse(key, value, "a number")
     least, most = _LEAST.get(key, 0.0), _MOST.get(key, math.inf)
     if not least <= value <= most:
         upper = "" if math.isinf(most) else f" and at most {most:g}"
-        return _refuse(key, value, f"at least {least:g}{upper}")
+        _refuse(key, value, f"at least {least:g}{upper}")
     if isinstance(default, int):
         return int(value) if value == int(value) else _refuse(key, value, "a whole number")
     return float(value)
 
 
-def _refuse(key: str, value: Any, wanted: str) -> Any:
+def _refuse(key: str, value: Any, wanted: str) -> NoReturn:
     raise UsageError(f"plugins.security: {key} must be {wanted}, not {value!r}")

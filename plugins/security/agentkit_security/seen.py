@@ -7,6 +7,7 @@ depends on no other, so the pieces together are what one pass would see.
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -43,11 +44,8 @@ def sights(
     pieces = max(math.ceil(video.duration_s / PIECE_S), 1)
     rows: list[Any] = []
     for piece in range(pieces):
-        version = f"{VERSION} {fps:g} fps"
-        key = f"security/seen/{piece:05d}"
-        rows += session.analysis(
-            video, key, version, lambda piece=piece: _piece(session, video, fps, piece)
-        )
+        key, version = f"security/seen/{piece:05d}", f"{VERSION} {fps:g} fps"
+        rows += session.analysis(video, key, version, partial(_piece, session, video, fps, piece))
         session.progress("looking", piece + 1, pieces)
     return [_sight(row, frozenset(kinds)) for row in rows]
 

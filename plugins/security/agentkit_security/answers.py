@@ -1,0 +1,45 @@
+"""The domain's voice before the model, and its ear after it."""
+
+from string import ascii_uppercase
+
+from agentkit.types import Answer, Evidence, Question
+from agentkit_security.fields import Fields, anomaly_fields, event_fields
+from agentkit_security.wording import texts
+
+TASKS = ("summary", "anomaly", "event")
+
+
+def prompt(question: Question, encoder: str) -> str | None:
+    """Return the text after the video; None leaves a person's question to the defaults.
+
+    Where the model sees the pictures itself, no lines are spoken of.
+    """
+    words, language, parts = texts(), question.language, []
+    if encoder == "notes":
+        parts.append(words("prompt.instruction", language))
+    elif question.task not in TASKS:
+        return None
+    if question.task in TASKS:
+        parts.append(words(f"task.{question.task}.instruction", language))
+    parts.append(words("prompt.question", language, question=question.text))
+    options = zip(ascii_uppercase, question.options, strict=False)
+    return "\n".join([*parts, *(f"{letter}. {option}" for letter, option in options)])
+
+
+def answer(question: Question, text: str, evidence: Evidence) -> Answer | None:
+    """Return an answer with the fields of the domain's own question; None: it is not one."""
+    fields: Fields
+    if question.task == "anomaly":
+        fields = anomaly_fields(text)
+    elif question.task == "event":
+        fields = event_fields(text)
+    else:
+        return None
+    return Answer(
+        question,
+        text.strip(),
+        evidence.citations,
+        evidence.coverage,
+        fields=fields,
+        supported=evidence.supported,
+    )
