@@ -174,6 +174,10 @@ class RecordedSession:
     def detect(self, images: Sequence[Images], what: What = "objects") -> list[list[Detection]]:
         return [self.see(image, what) for image in images]
 
+    def info(self, name: VideoName) -> VideoInfo:
+        """Return what the file says of a video."""
+        return _info(self.video(name).path)
+
     def blur(self, images: Sequence[Images], boxes: Sequence[Sequence[Box]]) -> list[Images]:
         from agentkit.blurring import blur
 

@@ -15,7 +15,7 @@ from agentkit.testing.videos import Image, make_video, tone
 from agentkit.types import Detection, Note, StoredVideo, What
 
 try:
-    from hypothesis import HealthCheck, configuration, given, settings
+    from hypothesis import HealthCheck, Phase, configuration, given, settings
     from hypothesis import strategies as st
 except ImportError as error:
     raise UsageError("checking a plugin needs hypothesis; pip install hypothesis") from error
@@ -49,6 +49,7 @@ def for_all(check: Callable[..., None], *drawn: st.SearchStrategy[Any]) -> None:
         derandomize=True,
         database=None,
         print_blob=False,
+        phases=(Phase.generate, Phase.shrink),  # to explain a failure takes many times as long
         suppress_health_check=list(HealthCheck),
     )
     held(given(*drawn)(check))()
