@@ -1,7 +1,7 @@
-"""Every frame of a video, looked at once: cuts near it, its brightness, and a look twice a second.
+"""Every frame of a video, looked at once: cuts, brightness, a closer look twice a second.
 
-What is seen of a stretch depends on that stretch and `MARGIN_S` around it alone, so it is kept in
-pieces, and pieces make what one pass makes. Cuts are PySceneDetect's (`AdaptiveDetector`: the
+What is seen of a stretch depends on that stretch and a second or two around it alone, so it is kept
+in pieces, and pieces make what one pass makes. Cuts are PySceneDetect's (`AdaptiveDetector`: the
 change of a frame in hue, saturation and value against the mean change of the frames around it).
 Knows no shot and no scene.
 """
@@ -21,7 +21,7 @@ Rgb = NDArray[np.uint8]  # [H, W, 3]
 
 VERSION = 1
 PIECE_S = 60.0
-MARGIN_S = 1.5
+MARGIN_S = 1.0  # and as long as a flash may last, and MARGIN_FRAMES
 MARGIN_FRAMES = 8
 LOOK_S = 0.5
 SIDE_PX = 160  # the longer side of the small picture
@@ -101,7 +101,7 @@ def _made(
     """Return one piece as JSON."""
     watcher = _Watcher(options)
     frames_per_s = video.frames_in_file / max(video.duration_s, 1e-3)
-    margin_s = MARGIN_S + MARGIN_FRAMES / max(frames_per_s, 0.1)
+    margin_s = MARGIN_S + options.flash_s + MARGIN_FRAMES / max(frames_per_s, 0.1)
     for number, time_s, image in _every_frame(
         video, session, max(start_s - margin_s, 0.0), min(end_s + margin_s, video.duration_s)
     ):
@@ -113,7 +113,7 @@ def _made(
         "times": watcher.times_s[first:after],
         "levels": watcher.levels[first:after],
         "cuts": [n for n in watcher.cuts() if first <= n - watcher.first < after],
-        "looks": [look for look in watcher.looks if start_s <= look[0] < end_s],
+        "looks": sorted(look for look in watcher.looks if start_s <= look[0] < end_s),
     }
 
 
@@ -166,7 +166,7 @@ class _Watcher:
         self._recent: deque[tuple[int, float, Rgb]] = deque()
         self._candidates: list[_Candidate] = []
         self._slot = -1
-        self._before: NDArray[np.float32] | None = None  # the look before, grey
+        self._before: Rgb | None = None  # the look before
         self.first = 0
         self.times_s: list[float] = []
         self.levels: list[float] = []
@@ -190,7 +190,8 @@ class _Watcher:
             candidate.is_flash |= _difference(candidate.before, image) < SAME_LOOK
         if int(time_s / LOOK_S + 1e-6) > self._slot:
             self._slot = int(time_s / LOOK_S + 1e-6)
-            self._look(time_s, image)
+            self._look(time_s, image, self._before)
+            self._before = image
 
     def _keep(self, number: int, time_s: float, image: Rgb) -> None:
         self._recent.append((number, time_s, image))
@@ -212,18 +213,17 @@ class _Watcher:
             if later_s - time_s <= self._flash_s:
                 candidate.is_flash |= _difference(before, later) < SAME_LOOK
         self._candidates.append(candidate)
+        self._look(time_s, after, after)  # so that the shortest shot has one
 
     def cuts(self) -> list[int]:
         """Return the cuts that are no edge of a flash: a light on a picture that comes back."""
         return [cut.number for cut in self._candidates if not cut.is_flash]
 
-    def _look(self, time_s: float, image: Rgb) -> None:
+    def _look(self, time_s: float, image: Rgb, before: Rgb | None) -> None:
         import cv2
 
-        grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
         hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)
-        change = 0.0 if self._before is None else _changed(self._before, grey)
-        self._before = grey
+        change = 0.0 if before is None else _changed(before, image)
         means = image.reshape(-1, 3).mean(axis=0) / 255
         layout = cv2.resize(image, GRID, interpolation=cv2.INTER_AREA).reshape(-1)
         shares = [
@@ -240,9 +240,9 @@ def _difference(first: Rgb, second: Rgb) -> float:
     return float(np.abs(first.astype(np.int16) - second).mean())
 
 
-def _changed(before: NDArray[np.float32], now: NDArray[np.float32]) -> float:
+def _changed(before: Rgb, now: Rgb) -> float:
     """Return the share of pixels that changed, after the change of the whole light is taken off."""
-    difference = now - before
+    difference = now.mean(axis=2, dtype=np.float32) - before.mean(axis=2, dtype=np.float32)
     difference -= np.median(difference)
     return float((np.abs(difference) > CHANGED).mean())
 

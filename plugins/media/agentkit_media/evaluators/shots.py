@@ -43,6 +43,8 @@ class ShotF1:
 
     def evaluate(self, predictions: Path, ground_truth: Path) -> Evaluation:
         videos = {pair.video: _read(pair) for pair in pair_files(predictions, ground_truth)}
+        if not any(true for _, true in videos.values()):
+            raise UsageError(f"{ground_truth}: one shot has no boundary to find; add other videos")
         metrics: dict[str, float] = {}
         per_video: dict[str, dict[str, float]] = {video: {} for video in videos}
         correct: dict[str, bool] = {}
@@ -121,15 +123,13 @@ def _numbers(line: Line, row: Sequence[str], size: int) -> list[int]:
 
 
 def _read(pair: Pair) -> tuple[list[Transition], list[Transition]]:
-    found, true = read_transitions(pair.predictions), read_transitions(pair.ground_truth)
-    if not true:
-        raise UsageError(f"{pair.ground_truth}: one shot has no boundary to find; leave it out")
-    return found, true
+    return read_transitions(pair.predictions), read_transitions(pair.ground_truth)
 
 
 def _values(hits: int, found: int, true: int, tolerance: int) -> dict[str, float]:
+    nothing = found == true == 0  # one shot, and one was predicted
     return {
-        f"precision@{tolerance}": hits / max(found, 1),
-        f"recall@{tolerance}": hits / max(true, 1),
-        f"f1@{tolerance}": 2 * hits / max(found + true, 1),
+        f"precision@{tolerance}": 1.0 if nothing else hits / max(found, 1),
+        f"recall@{tolerance}": 1.0 if nothing else hits / max(true, 1),
+        f"f1@{tolerance}": 1.0 if nothing else 2 * hits / (found + true),
     }
