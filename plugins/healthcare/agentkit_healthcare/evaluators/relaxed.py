@@ -26,8 +26,8 @@ def right_frames(
     first 10 s of a true segment the phase before it in the procedure's order is right too, in the
     last 10 s the phase after it. Of the last four phases, whose order changes, those two ahead
     count in the last 10 s, and of the last two those two back in the first. A segment shorter than
-    10 s is relaxed all through. The script marks the wrong frames in its second step (those at the
-    start of the segment, of which it found the others at the end); here it is the frames found.
+    10 s is relaxed all through. The published script tests the last 10 s and then forgives frames
+    of the first, a slip of its indexing that Funke et al. 2023 found; here the rule is as meant.
 
     Phases of other procedures have no such order: there it is the video's own true segments
     before and after.

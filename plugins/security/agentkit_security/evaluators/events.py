@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from agentkit.types import Evaluation, Examples, csv_files, read_table
+from agentkit.types import Evaluation, Examples, UsageError, csv_files, read_table
 
 COLUMNS = ("video", "start_s", "end_s", "label")
 
@@ -75,6 +75,8 @@ class EventF1:
 
     def evaluate(self, predictions: Path, ground_truth: Path) -> Evaluation:
         found, true = _groups(read_events(predictions)), _groups(read_events(ground_truth))
+        if not true:
+            raise UsageError(f"{ground_truth}: no event to find; list one a line")
         metrics: dict[str, float] = {}
         per_video: dict[str, dict[str, float]] = defaultdict(dict)
         correct: dict[str, bool] = {}

@@ -10,6 +10,8 @@ from agentkit.types import Line, read_lines
 
 COLUMNS = "frame,id,left,top,width,height,conf,class,visibility"
 PEDESTRIAN = 1
+MIN_SIDE_PX = 0.01  # an area of less vanishes among rounding errors
+MAX_PX = 1_000_000
 CLASS_COLUMNS = 9  # of MOT16, MOT17 and MOT20's truth; MOT15's has x, y, z: 10 columns
 
 
@@ -67,8 +69,10 @@ def _row(line: Line, truth: bool) -> tuple[int, _Row]:
         raise line.error(f"{len(cells)} cells where 6 to 10 are meant: {COLUMNS}")
     frame, identity = line.integer(cells[0], "frame", 1), _whole(line, cells[1], "id")
     box = tuple(line.real(cell, "box") for cell in cells[2:6])
-    if box[2] <= 0 or box[3] <= 0:
-        raise line.error("the width or the height of the box is not above 0; leave the box out")
+    if min(box[2:]) < MIN_SIDE_PX or max(map(abs, box)) > MAX_PX:
+        raise line.error(
+            f"the box is not of {MIN_SIDE_PX} to {MAX_PX} pixels a side, or beyond; leave it out"
+        )
     classed = truth and len(cells) == CLASS_COLUMNS
     kind = _whole(line, cells[7], "class") if classed else PEDESTRIAN
     counted = not truth or len(cells) < 7 or line.real(cells[6], "conf") != 0
