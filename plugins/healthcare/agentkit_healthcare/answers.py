@@ -13,7 +13,10 @@ MAX_CHARS = 4000  # of an answer that is read
 NEAR = 0.75  # how alike a name and the words written for it must be
 
 _MARK = r"(?:(?P<letter{0}>[A-Z])(?![A-Za-z0-9'])|(?P<number{0}>\d{{1,3}})(?![\d.]*\d))"
-_SAID = r"(?:the\s+)?(?:answer|option|step|phase|choice|选项|步骤|答案)\s*(?:is|[:\uff1a]|是)?\s*[(\[\"']?"
+_SAID = (
+    r"(?:the\s+)?(?:answer|option|step|phase|choice|选项|步骤|答案)"
+    r"\s*(?:is|[:\uff1a]|是)?\s*[(\[\"']?"
+)
 _PICK = re.compile(
     rf"\W*(?:{_SAID}{_MARK.format(1)}|{_MARK.format(2)}\s*(?:[)\].:,、。\uff1a\uff0e]|$))",
     re.IGNORECASE,

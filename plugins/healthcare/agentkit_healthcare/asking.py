@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from agentkit.types import Answer, Chunk, Citation, SessionView, StoredVideo
+from agentkit.types import Answer, Chunk, SessionView, StoredVideo
 from agentkit_healthcare.options import Options
-from agentkit_healthcare.protocol import Protocol
+from agentkit_healthcare.protocol import Check, Protocol
 from agentkit_healthcare.scores import WEIGHTS, Hit, scores_of
 from agentkit_healthcare.texts import prompts
 
@@ -68,62 +68,43 @@ def _kept(
     def make() -> dict[str, Any]:
         answer = ask_step(video, session, protocol, chunk)
         number = answer.fields.get("number")
-        spans = [[c.start_s, c.end_s, c.why] for c in answer.citations]
+        spans = [[cite.start_s, cite.end_s] for cite in answer.citations]
         return {"number": number, "confidence": answer.fields.get("confidence"), "spans": spans}
 
     return session.analysis(video, f"healthcare/steps/{chunk.index}", version, make)
 
 
-def ask_step(
-    video: StoredVideo, session: SessionView, protocol: Protocol, chunk: Chunk
-) -> Answer:
+def ask_step(video: StoredVideo, session: SessionView, protocol: Protocol, chunk: Chunk) -> Answer:
     """Ask which step one chunk shows; the last option is none of them."""
     language = session.language
     names = [step.name(language) for step in protocol.steps]
     names.append(prompts()("task.step.none", language))
     question = prompts()("task.step.question", language, title=protocol.title(language))
-    return session.ask(
-        question, video, options=names, task="step", chunks=[chunk.index],
-        start_s=chunk.start_s, end_s=chunk.end_s,
-    )  # fmt: skip
+    return session.ask(question, video, options=names, task="step", chunks=[chunk.index])
 
 
 def _hits(chunk: Chunk, kept: dict[str, Any]) -> list[Hit]:
-    """Return the model's step over its chunk, as told by what carries the answer."""
+    """Return the model's step over what carries its answer, or over the whole chunk."""
     if not isinstance(kept["number"], int):
         return []
     weight = WEIGHTS.model * float(kept["confidence"] or 0.0)
-    spans = [(max(a, chunk.start_s), min(b, chunk.end_s), why) for a, b, why in kept["spans"]]
+    spans = [(max(start, chunk.start_s), min(end, chunk.end_s)) for start, end in kept["spans"]]
     inside = [span for span in spans if span[0] < span[1]]
-    start_s, end_s, why = inside[0] if inside else (chunk.start_s, chunk.end_s, "")
-    return [Hit(kept["number"], weight, start_s, end_s, why)]
-
-
-def summary(video: StoredVideo, session: SessionView) -> dict[str, Any]:
-    """Return the model's summary: its text, its spans [start, end, why], whether it is carried."""
-
-    def make() -> dict[str, Any]:
-        answer = session.ask(prompts()("task.summary.question", session.language), video, task="summary")
-        spans = [[c.start_s, c.end_s, c.why] for c in answer.citations]
-        return {"text": answer.text, "spans": spans, "supported": answer.supported}
-
-    return session.analysis(video, "healthcare/summary", f"{VERSION} {session.language}", make)
+    start_s, end_s = inside[0] if inside else (chunk.start_s, chunk.end_s)
+    return [Hit(kept["number"], weight, start_s, end_s, "", by_model=True)]
 
 
 def judged(
-    video: StoredVideo, session: SessionView, item: str, chunks: Sequence[int]
+    video: StoredVideo, session: SessionView, check: Check, chunks: Sequence[int]
 ) -> bool | None:
     """Return the model's judgement whether chunks show that a safety item was done."""
+    language = session.language
+    name = check.name(language)
 
     def make() -> bool | None:
-        question = prompts()("task.checklist.question", session.language, item=item)
+        question = prompts()("task.checklist.question", language, item=name)
         done = session.ask(question, video, task="checklist", chunks=chunks).fields.get("done")
         return done if isinstance(done, bool) else None
 
-    key = f"healthcare/checklist/{'-'.join(map(str, chunks))}"
-    return session.analysis(video, key, f"{VERSION} {session.language} {item}", make)
-
-
-def citations(video: StoredVideo, spans: Sequence[Sequence[Any]]) -> tuple[Citation, ...]:
-    """Return kept spans as citations."""
-    return tuple(Citation(video.video_id, start, end, why) for start, end, why in spans)
+    version = f"{VERSION} {language} {name} {list(chunks)}"
+    return session.analysis(video, f"healthcare/checklist/{check.id}", version, make)

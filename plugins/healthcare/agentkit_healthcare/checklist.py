@@ -40,9 +40,7 @@ class Checked:
     due_s: float | None = None
 
 
-def checked(
-    video: StoredVideo, session: SessionView, recognition: Recognition
-) -> list[Checked]:
+def checked(video: StoredVideo, session: SessionView, recognition: Recognition) -> list[Checked]:
     """Return each item of the protocol's checklist, in its order."""
     options = Options.of(session.options)
     notes = session.notes(video.video_id)
@@ -105,7 +103,7 @@ def _judged(video: StoredVideo, session: SessionView, item: Checked) -> Checked:
     if item.status not in ("done", "late"):
         return item
     chunks = [c.index for c in session.chunks(video.video_id) if _holds(c, item.evidence)]
-    done = judged(video, session, item.check.name(session.language), chunks)
+    done = judged(video, session, item.check, chunks)
     if done is False:
         return Checked(item.check, "denied", item.evidence, item.due_s)
     return item

@@ -7,6 +7,7 @@ logarithms, so that hours of moments do not underflow.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,7 +95,7 @@ def path_score(model: Model, scores: Floats, path: Sequence[int] | NDArray[np.in
     """Return a path's log-probability with its scores."""
     states = [int(state) for state in path]
     total = float(model.start[states[0]] + scores[0, states[0]])
-    for moment, (a, b) in enumerate(zip(states, states[1:], strict=False), start=1):
+    for moment, (a, b) in enumerate(pairwise(states), start=1):
         total += float(model.move[a, b] + scores[moment, b])
     return total
 

@@ -1,4 +1,4 @@
-"""Where what was recognised differs from the protocol: missing, out of order, repeated, too long."""
+"""Where what was recognised differs from the protocol: missing, misplaced, repeated, too long."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

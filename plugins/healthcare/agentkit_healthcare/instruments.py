@@ -34,9 +34,7 @@ def instruments_seen(video: StoredVideo, session: SessionView) -> list[Seen]:
     """Return the instruments of a video's notes, first noted first."""
     notes = session.notes(video.video_id)
     by_instrument = {item.id: _notes_of(item, notes) for item in instruments()}
-    seen = [
-        _seen(video, item, own) for item in instruments() if (own := by_instrument[item.id])
-    ]
+    seen = [_seen(video, item, own) for item in instruments() if (own := by_instrument[item.id])]
     return sorted(seen, key=lambda one: (one.spans_s[0][0], one.instrument.id))
 
 

@@ -10,6 +10,7 @@ from functools import cache, lru_cache
 from importlib.resources import files
 
 MARK = "[name]"
+GLUED_LETTERS = 5
 
 _TITLES = (
     "Dr", "Doctor", "Doktor", "Prof", "Professor", "PD", "Mr", "Mrs", "Ms", "Miss", "Mister", "Sir",
@@ -25,8 +26,8 @@ _LABELS = (
     "operateurin", "anästhesist", "anästhesistin", "arzt", "ärztin",
 )  # fmt: skip
 _CHINESE_LABELS = (
-    "患者姓名", "病人姓名", "姓名", "患者", "病人", "主刀医师", "主刀医生", "主刀", "术者", "医师", "医生", "助手",
-    "麻醉医师", "麻醉师", "护士",
+    "患者姓名", "病人姓名", "姓名", "患者", "病人", "主刀医师", "主刀医生", "主刀",
+    "术者", "医师", "医生", "助手", "麻醉医师", "麻醉师", "护士",
 )  # fmt: skip
 _CHINESE_TITLES = "医生|医师|主任|教授|护士长|护士|先生|女士|大夫"
 # The hundred most frequent family names hold more than four fifths of the people.
@@ -35,15 +36,15 @@ _CHINESE_FAMILIES = (
     "阎余潘杜戴夏钟汪田任姜范方石姚谭廖邹熊金陆郝孔白崔康毛邱秦江史顾侯邵孟龙万段雷钱汤尹黎易常武乔贺赖龚文"
 )
 
-_WORD = r"[A-ZÀ-ÖØ-Þ](?:[\w'’-]*\w)?"  # a capital, then letters; one letter is an initial
+_WORD = r"[A-ZÀ-ÖØ-Þ](?:[\w'\u2019-]*\w)?"  # a capital, then letters; one letter is an initial
 _NAME = rf"{_WORD}\.?(?:,?\s{{1,2}}{_WORD}\.?){{0,3}}"
 _TITLE = rf"(?<!\w)(?i:{'|'.join(_TITLES)})(?!\w)\.?"
 _DEGREES = r"(?:(?:med|dent|rer|nat|phil|habil|h\.\s?c)\.\s*)*"
 _TITLED = re.compile(rf"(?P<before>(?:{_TITLE}\s*{_DEGREES})+)(?P<name>{_NAME})")
 _LABEL = "|".join(re.escape(label).replace(r"\ ", r"\s+") for label in _LABELS)
 _LABELLED = re.compile(
-    rf"(?P<before>(?<!\w)(?i:{_LABEL})\s*[:\uff1a=]\s*)"
-    r"(?P<name>[^\W\d_][\w'’.-]*(?:,?[ ]{1,2}[^\W\d_][\w'’.-]*){0,3})"
+    rf"(?P<before>(?<!\w)(?i:{_LABEL})\s*[:;=.\uff1a]\s*)"
+    r"(?P<name>[^\W\d_][\w'\u2019.-]*(?:,?[ ]{1,2}[^\W\d_][\w'\u2019.-]*){0,3})"
 )
 # Without a colon "patient" is a word like others, so that what follows must look like a name.
 _UNMARKED = re.compile(
@@ -62,7 +63,7 @@ _CHINESE_TITLED = re.compile(
 )
 _PATTERNS = (_TITLED, _LABELLED, _UNMARKED, _CHINESE_LABELLED, _CHINESE, _CHINESE_TITLED)
 _TITLE_WORDS = frozenset(title.casefold() for title in _TITLES)
-_PARTS = re.compile(r"\w[\w'’-]*")
+_PARTS = re.compile(r"\w[\w'\u2019-]*")
 
 
 @cache
@@ -88,7 +89,8 @@ def announced(texts: Iterable[str]) -> frozenset[str]:
         for pattern in _PATTERNS:
             for match in pattern.finditer(text):
                 name = _name_of(match)
-                found |= {part for part in _PARTS.findall(name) if _is_telling(part)}
+                by_name = "name" in match["before"].casefold()
+                found |= {p for p in _PARTS.findall(name) if _is_telling(p, by_name)}
     return frozenset(found)
 
 
@@ -105,16 +107,23 @@ def known_hidden(text: str, names: Sequence[str], known: Iterable[str] = ()) -> 
 def _any_of(names: tuple[str, ...], any_case: bool) -> re.Pattern[str] | None:
     """Return what finds any of the names as a whole word; the longest first.
 
-    Without `any_case` a small word is left: "Brown" was announced, "brown" is a colour.
+    Without `any_case` a small word is left: "Brown" was announced, "brown" is a colour. In capitals
+    a long name is found inside a word too: readers of screens lose spaces.
     """
     if not names:
         return None
     every = sorted(names, key=lambda name: (-len(name), name))
-    spelt = every if any_case else [f for n in every for f in dict.fromkeys((n, n.title(), n.upper()))]
-    body = "|".join(r"\s+".join(map(re.escape, name.split())) for name in spelt)
-    # Chinese has no spaces: a name stands between any letters.
-    edges = body if any("\u4e00" <= c <= "\u9fff" for c in body) else rf"(?<!\w)(?:{body})(?!\w)"
-    return re.compile(edges, re.IGNORECASE if any_case else 0)
+    return re.compile("|".join(_spelt(name, any_case) for name in every))
+
+
+def _spelt(name: str, any_case: bool) -> str:
+    if any("\u4e00" <= letter <= "\u9fff" for letter in name):
+        return re.escape(name)  # no spaces between words
+    cases = [name] if any_case else dict.fromkeys((name, name.title(), name.upper()))
+    ways = [r"\s+".join(map(re.escape, case.split())) for case in cases]
+    whole = rf"(?<!\w)(?{'i' if any_case else ''}:{'|'.join(ways)})(?!\w)"
+    is_long = len(name) >= GLUED_LETTERS
+    return rf"{whole}|{re.escape(name.upper())}" if is_long else whole
 
 
 def _replaced(match: re.Match[str]) -> str:
@@ -132,7 +141,11 @@ def _name_of(match: re.Match[str]) -> str:
     end = 0
     for part in re.finditer(r"\S+", match["name"]):
         word = part[0].strip(".,").casefold()
-        if word in _TITLE_WORDS or _is_common(word) or (word in kept_words() and not (says_so or end)):
+        if (
+            word in _TITLE_WORDS
+            or _is_common(word)
+            or (word in kept_words() and not (says_so or end))
+        ):
             break
         end = part.end()
     return match["name"][:end].rstrip(".,")
@@ -154,6 +167,12 @@ def _listed() -> list[str]:
     return [word for line in lines for word in line.split()]
 
 
-def _is_telling(part: str) -> bool:
-    short = len(part) < (2 if "\u4e00" <= part[0] <= "\u9fff" else 3)
-    return not short and not part.isdigit() and part.casefold() not in kept_words()
+def _is_telling(part: str, by_name: bool) -> bool:
+    """Say whether a part of a name is looked for elsewhere too.
+
+    "Assistant: hold" announces a word, so that a small one counts only after a label of names.
+    """
+    is_chinese = "\u4e00" <= part[0] <= "\u9fff"
+    if len(part) < (2 if is_chinese else 3) or part.casefold() in kept_words():
+        return False
+    return is_chinese or part[0].isupper() or by_name

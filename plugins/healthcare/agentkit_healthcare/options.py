@@ -1,4 +1,4 @@
-"""The domain's own settings, checked: `[plugins.healthcare]` in agentkit.toml, `--set KEY=VALUE`."""
+"""The domain's own settings, checked: `[plugins.healthcare]` in agentkit.toml, `--set`."""
 
 import difflib
 from collections.abc import Mapping, Sequence
@@ -32,7 +32,6 @@ class Options:
     ask: Ask = "unsure"
     ask_limit: int = 8
     hold_s: float = 30.0
-    summary: bool = True
     names: tuple[str, ...] = ()
     names_file: str = ""
 
@@ -65,7 +64,9 @@ class Options:
         try:
             lines = path.read_text("utf-8").splitlines()
         except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"names_file {path}: {error}; give a text file, a name a line") from error
+            raise UsageError(
+                f"names_file {path}: {error}; give a text file, a name a line"
+            ) from error
         return (*self.names, *(line.strip() for line in lines if line.strip()))
 
 
@@ -76,10 +77,6 @@ def _checked(key: str, value: object) -> object:
         return value
     if key in _BOUNDS:
         return _number(key, value)
-    if key == "summary":
-        if not isinstance(value, bool):
-            raise _wrong(key, value, "true or false")
-        return value
     if key == "names":
         return _names(value)
     if not isinstance(value, str) or not (value or key == "names_file"):

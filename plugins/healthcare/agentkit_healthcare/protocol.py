@@ -154,9 +154,10 @@ class _Reader:
         self._only(table, _STEP_KEYS, at)
         names = self._names(table, "name", at)
         bounds = self._bounds(table, at)
-        flags = [self._flag(table, key, at) for key in ("optional", "may_repeat")]
+        optional, may_repeat = (self._flag(table, key, at) for key in ("optional", "may_repeat"))
         label = self._text(table, "label", at, re.sub(r"\W", "", names[FALLBACK].title()))
-        return Step(step_id, names, label, self._cues(table, at), *flags, *bounds)
+        cues = self._cues(table, at)
+        return Step(step_id, names, label, cues, optional, may_repeat, *bounds)
 
     def _check(self, table: Mapping[str, Any], at: str, steps: Sequence[Step]) -> Check:
         check_id = self._id(table, at)
@@ -165,7 +166,9 @@ class _Reader:
         before = self._text(table, "before", at, "")
         known = [step.id for step in steps]
         if before and before not in known:
-            raise self._error(at, f"is due before {before!r}, which is no step; {_near(before, known)}")
+            raise self._error(
+                at, f"is due before {before!r}, which is no step; {_near(before, known)}"
+            )
         cues = self._cues(table, at)
         if cues == Cues():
             raise self._error(at, "has no cues: nothing could tell it; add check.cues.en")
@@ -183,8 +186,9 @@ class _Reader:
         return Cues(*(tuple(dict.fromkeys(found[key])) for key in CUE_KEYS))
 
     def _phrases(self, phrases: object, at: str) -> list[str]:
-        texts = [item for item in phrases if isinstance(item, str)] if _is_list(phrases) else []
-        if not isinstance(phrases, list) or len(texts) != len(phrases):
+        items = phrases if isinstance(phrases, list) else [phrases]
+        texts = [item for item in items if isinstance(item, str)]
+        if items is not phrases or len(texts) != len(items):
             raise self._error(at, 'is no list of texts; write ["one", "another"]')
         if any(not any(letter.isalnum() for letter in text) for text in texts):
             raise self._error(at, "has a cue without a letter: it would be found everywhere")

@@ -38,13 +38,17 @@ WEIGHTS = Weights()
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A span that speaks for a step (its index), how strongly, and in which words."""
+    """A span that speaks for a step (its index), how strongly, and in which words.
+
+    What the model answered (`by_model`) has no words of its own.
+    """
 
     step: int
     weight: float
     start_s: float
     end_s: float
     why: str
+    by_model: bool = False
 
 
 def hits_of(protocol: Protocol, notes: Iterable[Note], weights: Weights = WEIGHTS) -> list[Hit]:

@@ -7,12 +7,14 @@ its own time. Where nothing tells for long, no step is claimed.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agentkit.types import Citation, SessionView, StoredVideo
 from agentkit_healthcare import decoder
+from agentkit_healthcare.asking import answers
 from agentkit_healthcare.options import Options
 from agentkit_healthcare.protocol import Protocol, Step, load
 from agentkit_healthcare.scores import Hit, hits_of, scores_of
@@ -77,8 +79,6 @@ class _Run:
 
 def recognised(video: StoredVideo, session: SessionView) -> Recognition:
     """Return the steps of a video under the session's options."""
-    from agentkit_healthcare.asking import answers
-
     options = Options.of(session.options)
     protocol = load(options.protocol)
     hits = hits_of(protocol, session.notes(video.video_id))
@@ -96,7 +96,8 @@ def decoded(
     scores = scores_of(hits, moments, len(protocol.steps), BIN_S)
     model = decoder.model_of(protocol.steps, BIN_S, options.decoder == "monotone")
     path = decoder.viterbi(model, scores)
-    runs = _joined(_runs(path, decoder.posteriors(model, scores), hits))
+    chances = decoder.posteriors(model, scores)
+    runs = _joined(_runs(path, chances, hits, trusts_model=options.ask == "always"))
     spans = _spans(runs, video, options.hold_s)
     occurrences = (
         _occurrence(video, protocol, run, *span) for run, span in zip(runs, spans, strict=True)
@@ -105,16 +106,23 @@ def decoded(
 
 
 def _runs(
-    path: NDArray[np.int64], chances: NDArray[np.float64], hits: Sequence[Hit]
+    path: NDArray[np.int64],
+    chances: NDArray[np.float64],
+    hits: Sequence[Hit],
+    trusts_model: bool,
 ) -> list[_Run]:
-    """Return the path's runs that a hit of their own carries: a step passed unseen is none."""
+    """Return the path's runs that a hit of their own carries: a step passed unseen is none.
+
+    Answers of a model that is not trusted help to decide between steps; alone they carry none,
+    for a small model names a step wherever it is asked for one.
+    """
     edges = [0, *(np.flatnonzero(np.diff(path)) + 1).tolist(), len(path)]
     runs = []
-    for first, stop in zip(edges, edges[1:], strict=False):
+    for first, stop in pairwise(edges):
         state, start_s, end_s = int(path[first]), first * BIN_S, stop * BIN_S
         own = tuple(h for h in hits if h.step == state and _touches(h, start_s, end_s))
         chance = float(chances[first:stop, state].mean())
-        if own:
+        if own and (trusts_model or not all(hit.by_model for hit in own)):
             runs.append(_Run(state, start_s, end_s, own, chance))
     return runs
 
@@ -129,7 +137,9 @@ def _joined(runs: Sequence[_Run]) -> list[_Run]:
     for run in runs:
         if joined and joined[-1].state == run.state:
             last = joined.pop()
-            share = (last.end_s - last.start_s) / (run.end_s - run.start_s + last.end_s - last.start_s)
+            share = (last.end_s - last.start_s) / (
+                run.end_s - run.start_s + last.end_s - last.start_s
+            )
             mean = share * last.confidence + (1 - share) * run.confidence
             hits = tuple(dict.fromkeys((*last.hits, *run.hits)))
             run = replace(run, start_s=last.start_s, hits=hits, confidence=mean)
@@ -165,9 +175,7 @@ def _occurrence(
     return Occurrence(protocol.steps[run.state], start_s, end_s, confidence, evidence)
 
 
-def _evidence(
-    video: StoredVideo, run: _Run, start_s: float, end_s: float
-) -> tuple[Citation, ...]:
+def _evidence(video: StoredVideo, run: _Run, start_s: float, end_s: float) -> tuple[Citation, ...]:
     """Return the first of each of the strongest hits, cut to the step's time, in order of time."""
     first: dict[str, Hit] = {}
     for hit in sorted(run.hits, key=lambda hit: (hit.start_s, hit.end_s)):
