@@ -2,12 +2,13 @@
 
 import difflib
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, NoReturn
 
 from agentkit.types import SessionView, UsageError
+from agentkit_security.linking.options import NAMES as OF_LINKING  # which checks their values
 
 PEOPLE = ("person",)
 VEHICLES = ("bicycle", "car", "motorcycle", "bus", "train", "truck")
@@ -52,9 +53,6 @@ _LEAST: Mapping[str, float] = {
 }
 _MOST: Mapping[str, float] = {"track_fps": 60.0, "head_share": 1.0, "judge": 50}
 
-# Keys of other parts of this domain, which check their own values.
-OF_OTHERS: frozenset[str] = frozenset()
-
 
 def options_of(session: SessionView) -> Options:
     """Return the settings of a session.
@@ -68,14 +66,16 @@ def options_of(session: SessionView) -> Options:
 def read(given: Mapping[str, Any]) -> Options:
     """Return settings, checked; see `options_of`."""
     known = {field.name: field for field in fields(Options)}
-    for key in sorted(given.keys() - OF_OTHERS):
+    for key in sorted(given.keys() - set(OF_LINKING)):
         if key not in known:
-            raise UsageError(f"plugins.security: unknown setting {key!r}; {_nearest(key, known)}")
+            raise UsageError(
+                f"plugins.security: unknown setting {key!r}; {_nearest(key, [*known, *OF_LINKING])}"
+            )
     values = {key: _value(key, given[key], known[key].default) for key in known if key in given}
     return Options(**values)
 
 
-def _nearest(key: str, known: Mapping[str, object]) -> str:
+def _nearest(key: str, known: Sequence[str]) -> str:
     near = difflib.get_close_matches(key, known, n=1, cutoff=0.4)
     return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(known))}"
 
@@ -109,7 +109,7 @@ def _texts(key: str, value: Any) -> tuple[str, ...]:
     if unknown:
         raise UsageError(
             f"plugins.security: {key} names {unknown[0]!r}, which is not followed; "
-            f"{_nearest(unknown[0], dict.fromkeys(KINDS))}"
+            f"{_nearest(unknown[0], KINDS)}"
         )
     return tuple(values)
 

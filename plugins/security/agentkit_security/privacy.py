@@ -14,6 +14,7 @@ from agentkit_security.options import PEOPLE, options_of
 
 Image = NDArray[np.uint8]  # [H, W, 3] RGB
 
+SURE = 0.6  # a face with less may be a crease of a jacket: the head is hidden too
 HEAD_WIDTHS = 0.6  # of a box's width: so high is the head where shoulders fill the box
 
 
@@ -50,17 +51,16 @@ def to_hide(
     With a share of 1 people are hidden from head to foot, face or not.
     """
     shape = image.shape[0], image.shape[1]
-    without = [
-        one for one in people if share >= 1 or not any(_has(one.box, face.box) for face in faces)
-    ]
+    sure = [face.box for face in faces if face.score >= SURE]
+    without = [one for one in people if share >= 1 or not any(_has(one.box, at) for at in sure)]
     return [face.box for face in faces] + [head_of(one.box, share, shape) for one in without]
 
 
 def _has(person: Box, face: Box) -> bool:
-    """Say whether a face can be this person's: its middle is in the upper half of the box."""
+    """Say whether a face can be this person's: its middle is in the upper 40 % of the box."""
     left, top, right, bottom = person
     x, y = (face[0] + face[2]) / 2, (face[1] + face[3]) / 2
-    return left <= x <= right and top <= y <= (top + bottom) / 2
+    return left <= x <= right and top <= y <= top + 0.4 * (bottom - top)
 
 
 def head_of(person: Box, share: float, shape: tuple[int, int]) -> Box:
