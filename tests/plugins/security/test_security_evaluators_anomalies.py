@@ -72,7 +72,7 @@ def test_two_videos_by_hand(tmp_path: Path) -> None:
 
 
 def test_telling_videos_apart_is_not_enough_within_them(tmp_path: Path) -> None:
-    """a scores 1, b 0: all pairs with b are won, half of those within a: AUC 6 / 8, within 1 / 2."""
+    """a scores 1, b 0: pairs with b are won, half of those within a: AUC 6 / 8, within 1 / 2."""
     result = evaluate(tmp_path, scored({"a": [1] * 4, "b": [0] * 2}), TRUE)
     assert result.metrics == pytest.approx(
         {"auc": (2 * 2 + 2 * 2 / 2) / 8, "ap": 1 / 2, "within_video_auc": 1 / 2}

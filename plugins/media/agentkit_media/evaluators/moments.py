@@ -64,7 +64,9 @@ def window_precision(found: Floats, true: Floats, iou: float) -> float:
     hits = np.zeros(len(found), np.bool_)
     for place, row in enumerate(found[np.argsort(-found[:, 2], kind="stable")]):
         ious = np.where(taken, -1, temporal_iou(row, true))
-        best = int(len(true) - 1 - np.argmax(ious[::-1]))  # the last of equals, as in the original
+        best = int(
+            len(true) - 1 - np.argmax(ious[::-1])
+        )  # of equals the last; the paper leaves it open
         if ious[best] >= iou:
             taken[best] = hits[place] = True
     precision = np.cumsum(hits) / np.arange(1, len(hits) + 1)
