@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import av
+import numpy as np
 from av.packet import Packet
 from av.stream import Stream
+from numpy.typing import NDArray
 
 from agentkit.errors import VideoDamagedError
 from agentkit.exports.clip_span import ClipSpan
@@ -56,20 +58,29 @@ def copy_clip(
 
 def _pictures(container: Any, stream: Any, timeline: Timeline, span: ClipSpan) -> Timed:
     packets = timeline.packets[span.first : span.stop]
-    wanted = set(timeline.pts[packets].tolist())
+    decode_at = decode_times(timeline.pts[np.sort(packets)])
     zero = int(timeline.pts[packets[0]])
     base = float(stream.time_base)
     container.seek(zero, stream=stream)
     for packet in packets_of(container, stream):
         pts = packet.pts
-        if pts is None or pts not in wanted:
+        if pts is None or pts not in decode_at:
             continue
-        wanted.remove(pts)
-        dts = pts if packet.dts is None else int(packet.dts)
+        dts = decode_at.pop(pts)
         packet.pts, packet.dts = pts - zero, dts - zero
         yield (dts - zero) * base, packet
-        if not wanted:
+        if not decode_at:
             return
+
+
+def decode_times(pts: NDArray[np.int64]) -> dict[int, int]:
+    """Return when to decode each picture, by its pts; given in the order of the file.
+
+    Matroska does not say. In order, none after its own pts, as late as that allows.
+    """
+    in_order = np.sort(pts)
+    late = int((in_order - pts).max())
+    return dict(zip(pts.tolist(), (in_order - late).tolist(), strict=True))
 
 
 def _sounds(container: Any, stream: Any, zero_s: float, span: ClipSpan) -> Timed:

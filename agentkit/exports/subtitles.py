@@ -52,12 +52,11 @@ def subrip(material: Material) -> bytes:
 def cues(parts: Sequence[Note], limit_ms: int) -> list[Cue]:
     """Return parts in order of time as cues, none over another; those without text are left out."""
     spoken = _together(parts)
-    nexts = [start_ms for start_ms, _, _ in spoken[1:]]
     found: list[Cue] = []
-    for (start_ms, end_ms, text), next_ms in zip(spoken, [*nexts, None], strict=True):
+    for index, (start_ms, end_ms, text) in enumerate(spoken):
         end_ms = end_ms if end_ms > start_ms else min(start_ms + INSTANT_MS, limit_ms)
-        last_ms = max(end_ms, start_ms + 1)
-        found += _split(start_ms, last_ms if next_ms is None else min(last_ms, next_ms), text)
+        later = [next_ms for next_ms, _, _ in spoken[index + 1 : index + 2]]
+        found += _split(start_ms, min([max(end_ms, start_ms + 1), *later]), text)
     return found
 
 

@@ -46,7 +46,9 @@ def lines_of(text: str, columns: int = LINE_WIDTH) -> list[str]:
 
 def balanced(text: str, lines_together: int) -> list[tuple[str, ...]]:
     """Return a text in as few blocks of lines as fit, about as wide as each other."""
-    fewest = len(_blocks(lines_of(text), lines_together))
+    if len(whole := lines_of(text)) <= 1:
+        return [tuple(whole)] if whole else []
+    fewest = len(_blocks(whole, lines_together))
     narrow, wide = 1, LINE_WIDTH
     while narrow < wide:  # the narrowest lines that need no more blocks
         columns = (narrow + wide) // 2
@@ -73,11 +75,12 @@ def _parts(word: str) -> Iterator[str]:
     """Yield a word whole, or cut where wide characters stand or where it is wider than a line."""
     part = ""
     for letter in word:
-        may_cut = part and _width(letter) > 0 and letter not in _CLOSING and part[-1] != "\u200d"
-        is_wide = bool(part) and (_is_wide(letter) or _is_wide(part[-1]))
-        if may_cut and (is_wide or width(part) + _width(letter) > LINE_WIDTH):
-            yield part
-            part = ""
+        if part and _width(letter) > 0:
+            is_whole = letter in _CLOSING or part[-1] == "\u200d"
+            is_wide = not is_whole and (_is_wide(letter) or _is_wide(part[-1]))
+            if is_wide or width(part) + _width(letter) > LINE_WIDTH:
+                yield part
+                part = ""
         part += letter
     yield part
 
