@@ -135,7 +135,7 @@ def evaluate(found: Found, predictions: Path, ground_truth: Path) -> Evaluation:
 
 
 def _check_range(one: Evaluator, name: str, number: float, where: str) -> None:
-    low, high = sorted(one.ranges.get(name, (-math.inf, math.inf)))
+    low, high = sorted(one.ranges.get(name.split("/")[0], (-math.inf, math.inf)))
     if not (low - 1e-9 <= number <= high + 1e-9 or math.isnan(number)):
         raise PluginError(f"{where}: {name} is {number:g}, not in {low:g}..{high:g}")
 

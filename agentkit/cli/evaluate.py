@@ -107,7 +107,7 @@ def _say(found: "Found", first: "Evaluation", both: "Paired | None") -> None:
     head = ("METRIC", "VALUE", *(("SECOND",) if both else ()), "WORST", "BEST")
     rows = []
     for name, value in first.metrics.items():
-        worst, best = ranges.get(name, (math.nan, math.nan))
+        worst, best = ranges.get(name.split("/")[0], (math.nan, math.nan))
         second = (number(both.second.metrics.get(name, math.nan)),) if both else ()
         rows.append((show.printable(name), number(value), *second, number(worst), number(best)))
     show.table(head, rows)

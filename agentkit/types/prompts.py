@@ -36,7 +36,7 @@ class Prompts:
     def languages(self) -> tuple[str, ...]:
         return tuple(sorted(self.texts))
 
-    def __call__(self, name: str, language: str = FALLBACK, **values: object) -> str:
+    def __call__(self, name: str, language: str = FALLBACK, /, **values: object) -> str:
         """Return a text with its placeholders filled.
 
         Raises:
@@ -44,7 +44,7 @@ class Prompts:
         """
         text = self.texts.get(language, {}).get(name)
         template = self.texts[FALLBACK][name] if text is None else text
-        return string.Formatter().vformat(template, (), values) if values else template
+        return string.Formatter().vformat(template, (), values)
 
     def placeholders(self, name: str, language: str = FALLBACK) -> frozenset[str]:
         """Return which values a text asks for."""

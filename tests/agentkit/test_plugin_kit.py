@@ -463,7 +463,7 @@ FAULTS = [
     (
         "evaluators",
         evaluator().replace('"recall": (', '"r": ('),
-        "metrics and ranges differ in r, ",
+        "ranges has r, metrics has not",
     ),
     ("evaluators", evaluator().replace('"set recall"', '""'), "source does not say where"),
     ("evaluators", evaluator().replace('not text"', 'not\\ntext"'), "UsageError has several lines"),

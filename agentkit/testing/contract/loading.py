@@ -51,15 +51,11 @@ def _check_commands(subject: Subject) -> None:
 
     cli = typer.Typer()
     subject.ask("register_commands", cli)
-    added = {_command_name(command) for command in cli.registered_commands}
+    anything = bool(cli.registered_commands or cli.registered_groups)
+    added = typer.main.get_group(cli).commands if anything else {}
     for name, entries in entry_points.installed(entry_points.COMMANDS).items():
         mine = any(entry.module == subject.module_name for entry in entries)
         assert not mine or name in added, f"no register_commands adds the command {name!r}"
-
-
-def _command_name(command: object) -> str:
-    named, function = getattr(command, "name", None), getattr(command, "callback", None)
-    return str(named or getattr(function, "__name__", "").replace("_", "-"))
 
 
 def light(subject: Subject) -> str:

@@ -151,7 +151,7 @@ def _check_fields(answer: Answer, where: str) -> None:
 
 def _check_carried(said: Answer | Finding, evidence: Evidence, where: str) -> None:
     """Citations come from the evidence: inside its spans, or from one's start to one's end."""
-    assert_cites(said.citations, drawing.film(), where)
+    assert_cites(said.citations, [drawing.film()], where)
     known = [(cite.start_s, cite.end_s) for cite in evidence.citations]
     known += [(note.start_s, note.end_s) for note in evidence.notes]
     known += [(hit.start_s, hit.end_s) for hit in evidence.hits]

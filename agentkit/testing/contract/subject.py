@@ -96,11 +96,11 @@ class Subject:
         self, say: Say = lambda *_: "", *, empty: bool = False, language: str = "en"
     ) -> RecordedSession:
         """Return a session of the drawn film, with notes of every kind or, `empty`, with none."""
-        video = drawing.film()
-        noted = {} if empty else {video.video_id: drawing.notes()}
+        videos = [drawing.film(), drawing.other_film()]
+        noted = {} if empty else {video.video_id: drawing.notes() for video in videos}
         see = (lambda image, what: []) if empty else drawing.see
         return RecordedSession(
-            [video], noted, self.domain, say, see, options=self.options, language=language
+            videos, noted, self.domain, say, see, options=self.options, language=language
         )
 
     @cached_property
@@ -112,7 +112,7 @@ class Subject:
             *(video.chunks, 100, video.instruments),
         )
         cites = tuple(Citation(video.video_id, n.start_s, n.end_s, n.text) for n in notes[2:4])
-        hits = tuple(self.session().search("street", k=2))
+        hits = tuple(self.session().search("street", [video], k=2))
         return Evidence(hits, notes, cites, coverage, True), Evidence((), (), (), coverage, False)
 
 
@@ -123,12 +123,13 @@ def assert_inside(video: StoredVideo, start_s: float, end_s: float, what: str) -
     assert inside, f"{what}: {start_s:g} s to {end_s:g} s is not in the video; {length}"
 
 
-def assert_cites(cites: Sequence[object], video: StoredVideo, what: str) -> None:
-    """Hold citations to be citations of this video, and inside it."""
+def assert_cites(cites: Sequence[object], videos: Sequence[StoredVideo], what: str) -> None:
+    """Hold citations to be citations of one of these videos, and inside it."""
     for cite in cites:
         assert isinstance(cite, Citation), f"{what}: {type(cite).__name__} is no Citation"
-        assert cite.video_id == video.video_id, f"{what}: a citation is of another video"
-        assert_inside(video, cite.start_s, cite.end_s, what)
+        of = [video for video in videos if video.video_id == cite.video_id]
+        assert of, f"{what}: a citation is of another video"
+        assert_inside(of[0], cite.start_s, cite.end_s, what)
 
 
 def search_path() -> list[str]:
