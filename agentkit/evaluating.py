@@ -240,7 +240,8 @@ def _about(intervals: Sequence[Interval]) -> tuple[str, ...]:
         return ()
     videos = max(interval.videos for interval in intervals)
     if videos < FEWEST_VIDEOS:
-        return (f"{videos} videos in both runs: too few for an interval, two are the fewest",)
+        count = f"{videos} video{'' if videos == 1 else 's'}"
+        return (f"{count} in both runs: too few for an interval, two are the fewest",)
     if videos < FEW_VIDEOS:
         return (f"{videos} videos in both runs: intervals over so few are rough",)
     return ()
