@@ -122,7 +122,7 @@ def _crossings(line: Line, scene: Scene) -> Iterator[Event]:
         sides = [side_of(start, end, place) for place in places]
         runs = settled(track.times_s, sides, MARGIN * height_of(track), scene.settle_s)
         for (was_right, _, _), (is_right, time_s, _) in pairwise(runs):
-            direction = "left-to-right" if is_right else "right-to-left"
+            direction = line.ways[0 if is_right else 1]
             if line.direction not in ("both", direction):
                 continue
             if _is_through(start, end, sides, places, track.times_s.index(time_s), was_right):
@@ -133,7 +133,7 @@ def _crossings(line: Line, scene: Scene) -> Iterator[Event]:
                     line.name,
                     track.kind,
                     (track.number,),
-                    reasons=(direction,),
+                    reasons=(f"to_{direction}",),
                 )
 
 

@@ -12,9 +12,8 @@ from agentkit.types import StoredVideo, UsageError
 from agentkit_security.geometry import Point, area, crossed
 from agentkit_security.options import KINDS, Options
 
-Direction = Literal["both", "left-to-right", "right-to-left"]
+Direction = Literal["both", "left", "right", "up", "down"]
 CROWD_S = 3.0
-DIRECTIONS: tuple[Direction, ...] = ("both", "left-to-right", "right-to-left")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +36,7 @@ class Zone:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line to be crossed; left and right are those of somebody who goes from start to end."""
+    """A line to be crossed, both ways or one; the ways are those of the picture."""
 
     name: str
     start: Point
@@ -45,6 +44,14 @@ class Line:
     camera: str = ""
     kinds: tuple[str, ...] = ("person",)
     direction: Direction = "both"
+
+    @property
+    def ways(self) -> tuple[Direction, Direction]:
+        """Where one goes who crosses: to the right-hand side of start to end, and to the other."""
+        across, down = self.start[1] - self.end[1], self.end[0] - self.start[0]
+        if abs(across) >= abs(down):
+            return ("right", "left") if across > 0 else ("left", "right")
+        return ("down", "up") if down > 0 else ("up", "down")
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,17 +154,21 @@ def _line(place: str, table: Mapping[str, Any]) -> Line:
     ends = [_point(place, key, table.get(key)) for key in ("from", "to")]
     if math.dist(*ends) < 0.01:
         raise UsageError(f"{place}: from and to are one place; a line needs two")
-    direction = table.get("direction", "both")
-    if direction not in DIRECTIONS:
-        raise UsageError(f"{place}: direction is one of {', '.join(DIRECTIONS)}, not {direction!r}")
-    return Line(
+    line = Line(
         name=_text(place, table, "name", needed=True),
         start=ends[0],
         end=ends[1],
         camera=_text(place, table, "camera"),
         kinds=_kinds(place, table, "kinds"),
-        direction=direction,
+        direction=table.get("direction", "both"),
     )
+    ways = ("both", *sorted(line.ways))
+    if line.direction not in ways:
+        raise UsageError(
+            f"{place}: this line is crossed to the {' or '.join(sorted(line.ways))};"
+            f" direction is one of {', '.join(ways)}, not {line.direction!r}"
+        )
+    return line
 
 
 def _text(place: str, table: Mapping[str, Any], key: str, needed: bool = False) -> str:
