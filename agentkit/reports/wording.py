@@ -18,7 +18,7 @@ class Words:
 
     language: str = "en"
 
-    def __call__(self, name: str, **values: object) -> str:
+    def __call__(self, name: str, /, **values: object) -> str:
         return texts()(name, self.language, **values)
 
     def named(self, group: str, name: str) -> str:
