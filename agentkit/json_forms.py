@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         Evaluation,
         Finding,
         IngestEvent,
+        Report,
         StoredVideo,
         Tier,
     )
@@ -180,6 +181,17 @@ MIGRATED: Keys = {
     "to": "the revision that it has now",
 }
 REMOVED: Keys = {"removed": "SHA-256 of the content of the video that was removed"}
+REPORTED: Keys = {
+    "path": "the file that was written",
+    "format": "`md`, `html`, `json`, `pdf` or one of the domain's own",
+    "nbytes": "its size",
+    "title": "the report's title",
+    "videos": "the videos in it: SHA-256 of each one's content",
+    "sections": "the titles of its sections, in order",
+    "findings": "how many claims there are of each verdict, rows of tables too",
+    "exhibits": "how many spans of video it cites",
+    "notices": "what a reader must know first",
+}
 EXPORTED: Keys = {
     "bundle": "the file that was written",
     "nbytes": "its size",
@@ -374,6 +386,23 @@ def exported_clip(video_id: str, path: "Path", value: "Clip") -> Form:
     written = {"video_id": video_id, "path": str(path), "nbytes": path.stat().st_size}
     picked = _picked(value, ("start_s", "end_s", "frames", "copied"))
     return written | picked | {"remarks": list(value.remarks)}
+
+
+def reported(value: "Report", path: "Path", format: str, nbytes: int) -> Form:
+    """Return what `report --json` prints."""
+    from agentkit.reports.claims import count_verdicts
+
+    return {
+        "path": str(path),
+        "format": format,
+        "nbytes": nbytes,
+        "title": value.title,
+        "videos": [video.video_id for video in value.videos],
+        "sections": [section.title for section in value.sections],
+        "findings": dict(count_verdicts(value.sections)),
+        "exhibits": len(value.exhibits),
+        "notices": list(value.notices),
+    }
 
 
 def imported(value: "Imported") -> Form:

@@ -10,15 +10,15 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, Unpack
+from typing import Self, Unpack
 
 from agentkit.checks import check_question, check_range, check_tags, language_of
 from agentkit.choosing import Names, as_filter, choose, span_of
 from agentkit.config import Settings
 from agentkit.errors import RemadeError, UsageError
 from agentkit.exports.of_session import Exporting
-from agentkit.looking import OnProgress
 from agentkit.plugin_manager import Domain
+from agentkit.reports.of_session import Reporting
 from agentkit.request import Request
 from agentkit.stages import StageClock
 from agentkit.types import (
@@ -38,15 +38,12 @@ from agentkit.types import (
 )
 from agentkit_storage.errors import DamagedChunkError, UnknownVideoError
 
-if TYPE_CHECKING:
-    from agentkit.reports.document import Document
-
 logger = logging.getLogger(__name__)
 
 MAX_TURNS = 4  # of a conversation that a question is read in the light of
 
 
-class Session(Exporting):
+class Session(Exporting, Reporting):
     """One store, one set of models, one domain. Not for several threads at once."""
 
     @classmethod
@@ -182,44 +179,6 @@ class Session(Exporting):
     def videos(self, **which: Unpack[Which]) -> list[StoredVideo]:
         """Return everything in the store, or what is of a collection, of a domain, with tags."""
         return choose(self._store, None, as_filter(which))[0]
-
-    def report(
-        self,
-        videos: VideoName | Sequence[VideoName],
-        *,
-        summary: bool | None = None,
-        redact: bool = True,
-        on_progress: OnProgress | None = None,
-    ) -> "Document":
-        """Return a report on one or several videos, in the language of the settings.
-
-        What is dear in it is kept in the store: made again after a kill, it goes on. `summary` is
-        the language model's; left open, the settings say. Without `redact` names and pictures are
-        shown as they are, and the report says so.
-
-        Raises:
-            UsageError: no video is named.
-            UnknownVideoError, AmbiguousVideoError: a name means no video, or several.
-            PluginError: the domain's redaction failed; nothing is shown in its place.
-        """
-        from agentkit.reports.make import make
-
-        names = [videos] if isinstance(videos, str | Path | StoredVideo) else list(videos)
-        before = self.on_progress
-        self.on_progress = on_progress or before
-        try:
-            with_summary = self._settings.report.summary if summary is None else summary
-            return make(
-                self,
-                names,
-                self._settings,
-                self._domain,
-                self._engine.name,
-                summary=with_summary,
-                redact=redact,
-            )
-        finally:
-            self.on_progress = before
 
     def tiers(self, name: VideoName) -> list[Tier]:
         """Return what is kept of a video: bytes, number types and makings, tier by tier."""

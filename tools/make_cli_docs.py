@@ -77,6 +77,7 @@ FORMS = {
     "the `owner` of each": json_forms.OWNER,
     "each of its `jobs`": json_forms.JOB,
     "`store migrate --json`: one object": json_forms.MIGRATED,
+    "`report --json`: one object": json_forms.REPORTED,
     "`store export --json`: one object": json_forms.EXPORTED,
     "`export --json`: one object": json_forms.EXPORTED_FILE,
     "`export --format clip --json`: one object": json_forms.EXPORTED_CLIP,

@@ -11,7 +11,19 @@ from typing import Annotated, Any
 
 import typer
 
-from agentkit.cli import ask, evaluate, export, ingest, models, plugins, show, store, system, videos
+from agentkit.cli import (
+    ask,
+    evaluate,
+    export,
+    ingest,
+    models,
+    plugins,
+    report,
+    show,
+    store,
+    system,
+    videos,
+)
 from agentkit.cli.groups import RootGroup
 from agentkit.cli.options import Options, takes_common
 from agentkit.errors import AgentkitError, UsageError
@@ -28,7 +40,7 @@ app = typer.Typer(
     help="Ask questions of long videos; every answer says where in the video it comes from.",
     epilog="These options may also stand after the command. Settings: docs/cli.md.",
 )
-for group in (ingest, ask, videos, export, store, models, evaluate, plugins, system):
+for group in (ingest, ask, videos, report, export, store, models, evaluate, plugins, system):
     group.add_to(app)
 
 

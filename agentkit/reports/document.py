@@ -1,11 +1,12 @@
 """A report with a format: bytes, and files that appear whole or not at all."""
 
 import os
-import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from agentkit.errors import UnknownNameError, UsageError
+from agentkit.exports.files import check_output, whole
 from agentkit.models.files import sync_folder
 from agentkit.plugin_manager import Domain
 from agentkit.types import Report
@@ -42,7 +43,7 @@ class Document:
         """
         path = Path(path)
         format = format or format_of(path)
-        check_place(path)
+        check_place(path, [video.path for video in self.report.videos if video.path])
         write_whole(path, self.render(format))
         return path
 
@@ -76,34 +77,28 @@ def check_format(format: str, domain: Domain) -> None:
         require()
 
 
-def check_place(path: Path) -> None:
-    """Make sure that a file can be written here.
+def check_place(path: Path, videos: Iterable[str] = ()) -> None:
+    """Make sure, before a long report is made, that its file can be written there.
 
     Raises:
-        UsageError: it is a folder, or its own folder is missing or may not be written to.
+        UsageError: it is a folder, one of these video files, or its own folder is missing or may
+            not be written to.
     """
-    folder = path.resolve().parent
-    if path.is_dir():
-        raise UsageError(f"{path}: a folder; name a file in it")
-    if not folder.is_dir():
-        raise UsageError(f"{path}: there is no folder {folder}; make it first")
-    if not os.access(folder, os.W_OK):
+    check_output(path, "")
+    for video in videos:
+        check_output(path, video)
+    if not os.access(path.resolve().parent, os.W_OK):
         raise UsageError(f"{path}: the folder may not be written to; name another file")
 
 
 def write_whole(path: Path, data: bytes) -> None:
     """Write a file whole or not at all: beside its place, to disk, then under its name."""
     path = path.resolve()  # a link stays a link
-    part = path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}.tmp")
-    try:
-        with part.open("xb") as out:
-            out.write(data)
-            out.flush()
-            os.fsync(out.fileno())
-        part.replace(path)
-        sync_folder(path.parent)
-    finally:
-        part.unlink(missing_ok=True)
+    with whole(path) as part, part.open("wb") as out:
+        out.write(data)
+        out.flush()
+        os.fsync(out.fileno())
+    sync_folder(path.parent)
 
 
 def _render(report: Report, format: str) -> bytes:
