@@ -9,16 +9,16 @@ from agentkit_security.tracks import Track
 
 How = Literal["given", "activity", "trajectories", "sound", "light", "passages", "chain", "none"]
 
-SURE = 0.5  # confidence from which an offset is used
+SURE = 0.9  # confidence from which an offset is used
 
 
 @dataclass(frozen=True, slots=True)
 class Offset:
     """`seconds` are added to the times of video `b` to come to those of video `a`.
 
-    `confidence` is the share of the likelihood that lies near the best offset, 0..1, against all
-    other offsets and against there being none. `runner_up_s` is the next best, NaN where there is
-    no second one.
+    `confidence` is 1 where the user gave it; else how little noise explains that it stands out
+    among all offsets, and how far above the next best, `runner_up_s` (NaN: there is none).
+    Under `SURE` it is ambiguous, and is not used.
     """
 
     a: str

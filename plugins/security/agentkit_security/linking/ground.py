@@ -1,0 +1,150 @@
+"""Where two views show the same ground: a map from one picture's feet to the other's.
+
+Tracks seen at once by both cameras and belonging together lie on one map of the ground (Stein
+1998; Khan and Shah 2003 use it to label the same people consistently). An affine map is sought,
+which is enough for a strip of ground, by RANSAC (Fischler and Bolles 1981).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agentkit_security.linking.appearance import is_cut
+from agentkit_security.linking.correlate import Floats
+from agentkit_security.tracks import Track
+
+POINTS = 6  # of each pair of tracks
+SHORTEST_S = 1.5  # a map is sought from pairs that are seen at once for so long
+TOUCH_S = 0.3  # and tells of those that are for so long
+NEAR = 0.35  # box heights; a pair whose feet are so near on the map is one place
+FAR = 0.02  # ratio of a pair that is elsewhere: a map, or a box, may be wrong
+TRIALS = 600
+NULL_SHIFTS_S = (-31.0, -19.0, -11.0, 11.0, 19.0, 31.0)
+LEAST_PAIRS = 4
+MOST_PAIRS = 1500
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """Feet of pairs of tracks that are seen at once, in picture heights."""
+
+    rows: NDArray[np.int64]  # [P] tracks of a
+    columns: NDArray[np.int64]  # [P] tracks of b
+    feet_a: Floats  # [P, POINTS, 2]
+    feet_b: Floats
+    tall_b: Floats  # [P] median height of b's boxes
+
+    def some(self, which: slice) -> "Pairs":
+        return Pairs(*(getattr(self, field.name)[which] for field in fields(self)))
+
+
+def ground_ratios(
+    a: Sequence[Track], b: Sequence[Track], clock_s: float, likely: Floats
+) -> tuple[Floats, int]:
+    """Return how much likelier each pair's places are for one thing than for any two, [A, B].
+
+    `clock_s` is added to the times of b; `likely` [A, B] says which pairs to try first. Also
+    returned is how many tracks lie on the map; 0 where there is none, and then all ratios are 1.
+    A map counts where more tracks lie on it than on the best one with the clocks set wrong.
+    """
+    ratios = np.ones((len(a), len(b)))
+    found = best_map(pairs_at_once(a, b, clock_s), likely)
+    if found is None:
+        return ratios, 0
+    pairs, off, count = found
+    chance = max(
+        (best[2] for shift_s in NULL_SHIFTS_S
+         if (best := best_map(pairs_at_once(a, b, clock_s + shift_s), likely)) is not None),
+        default=0,
+    )  # fmt: skip
+    if count < max(LEAST_PAIRS, chance + 2):
+        return ratios, 0
+    every = pairs_at_once(a, b, clock_s, TOUCH_S)
+    near = np.exp(-0.5 * (_off(pairs, np.flatnonzero(off < NEAR), every) / NEAR) ** 2)
+    ratios[every.rows, every.columns] = FAR + (1 - FAR) * near / near.mean()
+    return ratios, count
+
+
+def pairs_at_once(
+    a: Sequence[Track], b: Sequence[Track], clock_s: float, shortest_s: float = SHORTEST_S
+) -> Pairs:
+    """Return the pairs of one kind of thing that both cameras see whole for long enough."""
+    feet_a, feet_b = [_Feet(track, 0.0) for track in a], [_Feet(track, clock_s) for track in b]
+    found = []
+    for row, one in enumerate(feet_a):
+        for column, other in enumerate(feet_b):
+            start_s, end_s = max(one.start_s, other.start_s), min(one.end_s, other.end_s)
+            if end_s - start_s >= shortest_s and a[row].kind == b[column].kind:
+                times_s = np.linspace(start_s, end_s, POINTS)
+                found.append((row, column, one.at(times_s), other.at(times_s), other.tall))
+    rows, columns, ones, others, tall = zip(*found, strict=True) if found else ((),) * 5
+    return Pairs(
+        np.array(rows, int),
+        np.array(columns, int),
+        np.array(ones).reshape(-1, POINTS, 2),
+        np.array(others).reshape(-1, POINTS, 2),
+        np.array(tall, float),
+    )
+
+
+class _Feet:
+    """Where a track's feet are while its box is whole."""
+
+    def __init__(self, track: Track, shift_s: float) -> None:
+        whole = [i for i, box in enumerate(track.boxes) if not is_cut(box)]
+        boxes = np.array([track.boxes[i] for i in whole]).reshape(-1, 4)
+        self._times_s = np.array([track.times_s[i] for i in whole]) + shift_s
+        self._places = np.stack([(boxes[:, 0] + boxes[:, 2]) / 2, boxes[:, 3]], axis=1)
+        self.tall = float(np.median(boxes[:, 3] - boxes[:, 1])) if whole else 1.0
+        self.start_s = float(self._times_s[0]) if whole else np.inf
+        self.end_s = float(self._times_s[-1]) if whole else -np.inf
+
+    def at(self, times_s: Floats) -> Floats:
+        return np.stack([np.interp(times_s, self._times_s, c) for c in self._places.T], axis=1)
+
+
+def best_map(pairs: Pairs, likely: Floats) -> tuple[Pairs, Floats, int] | None:
+    """Return the pairs, how far each is off the best map in box heights, and how many are on it.
+
+    Deterministic: the trials are drawn from a fixed seed.
+    """
+    if len(pairs.rows) < LEAST_PAIRS:
+        return None
+    pairs = pairs.some(slice(None, None, len(pairs.rows) // MOST_PAIRS + 1))
+    chance = np.random.default_rng(0)
+    weights = likely[pairs.rows, pairs.columns] + 1e-6
+    shares = weights / weights.sum()
+    best: tuple[int, float, Floats] | None = None
+    for _ in range(TRIALS):
+        some = chance.choice(len(pairs.rows), 3, p=shares)
+        if len(set(pairs.rows[some])) < 3 or len(set(pairs.columns[some])) < 3:
+            continue
+        off = _off(pairs, some)
+        for _ in range(2):  # again, on all that lie on it
+            on = np.flatnonzero(off < NEAR)
+            off = _off(pairs, on) if len(on) >= 3 else off
+        score = _on_map(pairs, off), -float(np.minimum(off, NEAR).sum())
+        if best is None or score > best[:2]:
+            best = (*score, off)
+    return None if best is None else (pairs, best[2], best[0])
+
+
+def _off(pairs: Pairs, some: NDArray[np.int64], told: Pairs | None = None) -> Floats:
+    """Fit a map to some pairs; return how far those told of are off it, in box heights."""
+    told = told or pairs
+    ones = _affine(pairs.feet_a[some]).reshape(-1, 3)
+    found, *_ = np.linalg.lstsq(ones, pairs.feet_b[some].reshape(-1, 2), rcond=1e-3)
+    miss = ((_affine(told.feet_a) @ found - told.feet_b) ** 2).sum(axis=2).mean(axis=1)
+    return np.asarray(np.sqrt(miss) / np.maximum(told.tall_b, 1e-3))
+
+
+def _affine(feet: Floats) -> Floats:
+    return np.concatenate([feet, np.ones((*feet.shape[:-1], 1))], axis=-1)
+
+
+def _on_map(pairs: Pairs, off: Floats) -> int:
+    """Return how many things can lie on the map: each track counts once."""
+    on = off < NEAR
+    return min(len(set(pairs.rows[on].tolist())), len(set(pairs.columns[on].tolist())))
