@@ -1,6 +1,7 @@
 """The formats by name: ours, and those that a domain registers. Knows no session's life."""
 
 import importlib
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -10,6 +11,8 @@ from agentkit.hookspecs import Exporter
 from agentkit.plugin_manager import Domain
 from agentkit.redaction import Redaction
 from agentkit.types import StoredVideo
+
+logger = logging.getLogger(__name__)
 
 CLIP = "clip"
 Write = Callable[[Material], bytes]
@@ -48,17 +51,14 @@ def titles(domain: Domain) -> dict[str, str]:
 
 
 def exporters_of(domain: Domain) -> dict[str, Exporter]:
-    """Return what a domain registers, by name.
-
-    Raises:
-        PluginError: a name is one of ours, or there twice.
-    """
+    """Return what a domain registers, by name; a name that is taken is left out and logged."""
     found: dict[str, Exporter] = {}
 
     def register(name: str, exporter: Exporter) -> None:
         if name in FORMATS or name == CLIP or name in found:
-            raise PluginError(f"domain {domain.name!r}: the format {name!r} is there already")
-        found[name] = exporter
+            logger.warning("domain %r: the format %r is there already", domain.name, name)
+        else:
+            found[name] = exporter
 
     domain.register_exporters(register)
     return found

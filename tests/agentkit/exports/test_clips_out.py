@@ -348,3 +348,17 @@ def test_a_picture_with_odd_sides_keeps_its_frames(tmp_path: Path) -> None:
     clip(film, tmp_path / "clip.mp4", 0.3, 0.8)
     assert numbers(tmp_path / "clip.mp4") == [3, 4, 5, 6, 7]
     assert probe(tmp_path / "clip.mp4").size_px == (130, 66)
+
+
+def test_pictures_that_lean_on_what_was_before_a_keyframe_are_left_out(
+    b_frames_film: Path, tmp_path: Path
+) -> None:
+    timeline = timeline_of(probe(b_frames_film))
+    leading = 0
+    for first in timeline.key_ranks().tolist():
+        packet = timeline.packets[first]
+        leading += int((timeline.pts[packet:] < timeline.pts[packet]).sum())
+        made = clip(b_frames_film, tmp_path / "clip.mp4", first / 25)
+        assert made.copied
+        assert numbers(tmp_path / "clip.mp4") == list(range(first, 100))
+    assert leading > 0
