@@ -80,7 +80,15 @@ def ask_step(video: StoredVideo, session: SessionView, protocol: Protocol, chunk
     names = [step.name(language) for step in protocol.steps]
     names.append(prompts()("task.step.none", language))
     question = prompts()("task.step.question", language, title=protocol.title(language))
-    return session.ask(question, video, options=names, task="step", chunks=[chunk.index])
+    return session.ask(
+        question,
+        video,
+        options=names,
+        task="step",
+        chunks=[chunk.index],
+        start_s=chunk.start_s,  # else lines of other chunks stand before the question
+        end_s=chunk.end_s,
+    )
 
 
 def _hits(chunk: Chunk, kept: dict[str, Any]) -> list[Hit]:

@@ -1,5 +1,6 @@
 """Whether a phrase stands in a text, as people write, say and print it. Knows no step, no note."""
 
+import re
 import unicodedata
 from collections.abc import Iterable
 from functools import lru_cache
@@ -9,8 +10,8 @@ SQUEEZED_LETTERS = 8  # a phrase this long is also found where the spaces were l
 
 @lru_cache(maxsize=4096)
 def folded(text: str) -> str:
-    """Return the words of a text, small, without marks, each without its plural "s"."""
-    plain = unicodedata.normalize("NFKC", text).casefold()
+    """Return the words of a text, small, without marks, each without its plural or possessive "s"."""
+    plain = re.sub(r"['\u2019]s\b", "", unicodedata.normalize("NFKC", text).casefold())
     spaced = "".join(letter if letter.isalnum() else " " for letter in plain)
     return " ".join(_singular(word) for word in spaced.split())
 
