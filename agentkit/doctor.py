@@ -6,7 +6,7 @@ import re
 import shutil
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from agentkit import entry_points, models
@@ -23,9 +23,10 @@ from agentkit.plugin_manager import plugin_states
 from agentkit.rules import NOTES, VIDEOXL2, in_words, rules_of
 from agentkit_storage.errors import StoreError
 
-EXTRAS = {"audio": "faster_whisper", "ocr": "rapidocr"}
+EXTRAS = {"audio": "faster_whisper", "ocr": "rapidocr", "edit": "opentimelineio"}
 LEAST_FREE_BYTES = 1 << 30  # an hour of video with its cache takes about half of this
 EMBEDDER = "minilm"
+FACES = "centerface"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,7 @@ def checks(settings: Settings) -> list[Check]:
         _language_model(settings),
         _model("text embedding", EMBEDDER),
         *_instruments(settings),
+        _faces(),
         *_extras(),
         *_store(settings),
         *_plugins(settings),
@@ -166,6 +168,12 @@ def _instruments(settings: Settings) -> Iterator[Check]:
     for reason in loaded.missing:
         name, _, why = reason.partition(": ")
         yield Check(f"instrument {name}", None, f"left out: {why}")
+
+
+def _faces() -> Check:
+    """Say whether a domain that hides faces can: without it, it exports no picture."""
+    check = _model("faces", FACES)
+    return check if check.ok else replace(check, ok=None)
 
 
 def _extras() -> Iterator[Check]:

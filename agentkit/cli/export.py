@@ -61,7 +61,8 @@ def export(
     """Write a video's notes or segments for other programs, or a part of it as a clip.
 
     Subtitles hold what is said, a table all notes, the others the domain's segments, unless --kind
-    names a kind of notes. A domain's redaction holds for all of them.
+    names a kind of notes. A domain's redaction holds for all but the formats of its own, which hide
+    what must be hidden by themselves.
     """
     if formats:
         _list(options, as_json)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from agentkit.blurring import BLOCKS, Box, block_means, blur, edges, pixels_of
+from agentkit.testing import RecordedSession
 
 SIZES = st.tuples(st.integers(1, 90), st.integers(1, 90))
 SHARES = st.floats(-0.3, 1.3)
@@ -86,6 +87,16 @@ def test_the_picture_given_is_left_as_it_was() -> None:
     before = image.copy()
     assert (blur(image, [(0.2, 0.2, 0.8, 0.8)]) != before).any()
     assert (image == before).all()
+
+
+def test_plugins_blur_through_the_session() -> None:
+    images, boxes = [picture((30, 40), 1), picture((20, 20), 2)], [[(0.1, 0.1, 0.6, 0.6)], []]
+    session = RecordedSession([])
+    blurred = session.blur(images, boxes)
+    assert (blurred[0] == blur(images[0], boxes[0])).all()
+    assert (blurred[1] == images[1]).all()
+    with pytest.raises(ValueError, match="shorter"):
+        session.blur(images, boxes[:1])
 
 
 @pytest.mark.parametrize(

@@ -85,6 +85,7 @@ def test_a_clip_from_keyframe_to_keyframe_is_copied_byte_for_byte(
     assert made == Clip(float(times_s[24]), float(times_s[72]), 48, copied=True)
     assert numbers(tmp_path / "clip.mp4") == list(range(24, 72))
     assert packets(tmp_path / "clip.mp4", "video") == packets(film, "video")[24:72]
+    assert b"Alice" not in (tmp_path / "clip.mp4").read_bytes()
     sound = packets(tmp_path / "clip.mp4", "audio")
     whole = packets(film, "audio")
     assert any(sound == whole[at : at + len(sound)] for at in range(len(whole)))
