@@ -47,6 +47,7 @@ from agentkit.types.text_files import (
     pair_files,
     read_lines,
     read_table,
+    table_rows,
 )
 from agentkit.types.videos import (
     Detection,
@@ -122,4 +123,5 @@ __all__ = [
     "pair_files",
     "read_lines",
     "read_table",
+    "table_rows",
 ]

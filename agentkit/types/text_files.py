@@ -25,7 +25,7 @@ class Line:
 
     def integer(self, cell: str, name: str, at_least: int | None = None) -> int:
         try:
-            value = int(_plain(cell))
+            value = int(cell) if cell.isdecimal() and cell.isascii() else int(_plain(cell))
         except ValueError:
             raise self.error(f"{name} {_shown(cell)} is no whole number; write digits") from None
         if at_least is not None and value < at_least:
@@ -93,7 +93,12 @@ def read_table(path: Path, columns: Sequence[str]) -> list[tuple[Line, list[str]
     Raises:
         UsageError: as `read_lines`; another header; a row with more or fewer cells.
     """
-    header, *lines = read_lines(path)
+    return table_rows(read_lines(path), columns)
+
+
+def table_rows(lines: Sequence[Line], columns: Sequence[str]) -> list[tuple[Line, list[str]]]:
+    """Return the rows of a table's lines; as `read_table`, of a file that is read already."""
+    header, *lines = lines
     wanted = ",".join(columns)
     if header.cells() != list(columns):
         raise header.error(f"the header is {_shown(header.text)}; write {wanted}")

@@ -57,6 +57,17 @@ def test_perfect_predictions_have_the_best_values_and_bad_ones_worse(
 
 
 @each_one
+def test_the_page_about_evaluation_has_a_row_for_it(evaluator: Evaluator) -> None:
+    page = (Path(__file__).parents[2] / "docs/evaluation.md").read_text(encoding="utf-8")
+    row = next(line for line in page.splitlines() if line.startswith(f"| `{evaluator.name}` |"))
+    for name in evaluator.ranges:
+        measure, _, rule = name.partition("@")
+        plain = measure.removeprefix("relaxed_")
+        assert f"`{plain}`" in row or f"`{name}`" in row
+        assert not rule or f"@{rule}" in row
+
+
+@each_one
 def test_a_source_is_named(evaluator: Evaluator) -> None:
     assert any(year in evaluator.source for year in map(str, range(2000, 2027)))
 

@@ -1,13 +1,13 @@
 """Files of scores a frame: TVSum's annotations, a plain CSV of them, segments, predictions."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from agentkit.types import Line, UsageError, read_lines, read_table
+from agentkit.types import Line, UsageError, read_lines, read_table, table_rows
 
 Scores = NDArray[np.float64]  # [frames]
 ANNOTATIONS = ("video", "annotator", "scores")
@@ -66,11 +66,12 @@ def read_predictions(path: Path, truth: Mapping[str, Annotated]) -> dict[str, Sc
     Raises:
         UsageError: it has another header, other videos or other numbers of frames than `truth`.
     """
-    header = read_lines(path)[0]
+    lines = read_lines(path)
+    header = lines[0]
     if header.cells() == ["video", "scores"]:
-        found = _whole_rows(path, truth)
+        found = _whole_rows(lines, truth)
     elif header.cells() == ["video", "frame", "score"]:
-        found = _sparse_rows(path, truth)
+        found = _sparse_rows(lines, truth)
     else:
         raise header.error("the header is neither video,scores nor video,frame,score; write one")
     for video in sorted(truth.keys() - found.keys()):
@@ -83,7 +84,7 @@ def _read_scores(path: Path) -> dict[str, Scores]:
     rows: dict[str, list[Scores]] = {}
     if lines[0].cells() == list(ANNOTATIONS):
         triples = [
-            (line, video, row.split()) for line, (video, _, row) in read_table(path, ANNOTATIONS)
+            (line, video, row.split()) for line, (video, _, row) in table_rows(lines, ANNOTATIONS)
         ]
     else:
         triples = [(line, *_tvsum_cells(line)) for line in lines]
@@ -112,7 +113,14 @@ def _tvsum_cells(line: Line) -> tuple[str, list[str]]:
 def _scores(line: Line, cells: list[str]) -> Scores:
     if len(cells) < 2:
         raise line.error("fewer than two scores; give one a frame")
-    return np.array([line.real(cell, "score") for cell in cells])
+    try:
+        scores = np.array(cells).astype(np.float64)
+    except ValueError:
+        scores = np.array([np.nan])
+    plain = "".join(cells)
+    if plain.isascii() and "_" not in plain and np.isfinite(scores).all():
+        return scores
+    return np.array([line.real(cell, "score") for cell in cells])  # slow, and says which is wrong
 
 
 def _read_segments(path: Path, num_frames: Mapping[str, int]) -> dict[str, tuple[int, ...]]:
@@ -135,9 +143,9 @@ def _read_segments(path: Path, num_frames: Mapping[str, int]) -> dict[str, tuple
     return {video: tuple(each) for video, each in starts.items()}
 
 
-def _whole_rows(path: Path, truth: Mapping[str, Annotated]) -> dict[str, Scores]:
+def _whole_rows(lines: Sequence[Line], truth: Mapping[str, Annotated]) -> dict[str, Scores]:
     found: dict[str, Scores] = {}
-    for line, (video, row) in read_table(path, ("video", "scores")):
+    for line, (video, row) in table_rows(lines, ("video", "scores")):
         num_frames = _known(line, video, truth)
         if video in found:
             raise line.error(f"video {video!r} a second time; leave one")
@@ -147,9 +155,9 @@ def _whole_rows(path: Path, truth: Mapping[str, Annotated]) -> dict[str, Scores]
     return found
 
 
-def _sparse_rows(path: Path, truth: Mapping[str, Annotated]) -> dict[str, Scores]:
+def _sparse_rows(lines: Sequence[Line], truth: Mapping[str, Annotated]) -> dict[str, Scores]:
     rows: dict[str, list[tuple[int, float]]] = {}
-    for line, (video, cell, score) in read_table(path, ("video", "frame", "score")):
+    for line, (video, cell, score) in table_rows(lines, ("video", "frame", "score")):
         num_frames, frame = _known(line, video, truth), line.integer(cell, "frame", 0)
         others = rows.setdefault(video, [])
         if frame >= num_frames:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from agentkit.types import Line, UsageError, csv_files, read_lines, read_table
+from agentkit.types import Line, UsageError, csv_files, read_lines, table_rows
 
 SEGMENT_FRAMES = 16  # C3D's and I3D's: the field repeats a segment's score for each of its frames
 
@@ -76,14 +76,15 @@ def _read_scores(path: Path) -> dict[str, NDArray[np.float64]]:
 
 
 def _read_file(path: Path) -> dict[str, NDArray[np.float64]]:
-    header = read_lines(path)[0]
+    lines = read_lines(path)
+    header = lines[0]
     kinds: Mapping[str, int] = {"frame": 1, "segment": SEGMENT_FRAMES}
     kind = next((kind for kind in kinds if header.cells() == ["video", kind, "score"]), None)
     if kind is None:
         raise header.error("the header is neither video,frame,score nor video,segment,score")
     scores: dict[str, list[float]] = {}
     starts: dict[str, int] = {}
-    for line, (video, cell, score) in read_table(path, ("video", kind, "score")):
+    for line, (video, cell, score) in table_rows(lines, ("video", kind, "score")):
         number = line.integer(cell, kind, 0)
         others = scores.setdefault(video, [])
         start = starts.setdefault(video, number)

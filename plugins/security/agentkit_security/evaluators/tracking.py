@@ -100,7 +100,7 @@ def _accumulated(predictions: Path, ground_truth: Path) -> Any:
     for frame in sorted(true_frames.keys() | found_frames.keys()):
         pair = true_frames.get(frame, NOTHING), found_frames.get(frame, NOTHING)
         true, found = without_distractors(*pair)
-        distances = 1 - box_ious(true.boxes, found.boxes)
+        distances = np.maximum(1 - box_ious(true.boxes, found.boxes), 0)  # not -1e-17
         distances[distances > 1 - MIN_IOU] = np.nan  # what cannot match
         accumulator.update(true.ids, found.ids, distances, frameid=frame)
     return accumulator
