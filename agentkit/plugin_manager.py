@@ -5,7 +5,8 @@ with the hook it failed in.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -39,6 +40,10 @@ logger = logging.getLogger(__name__)
 
 GENERAL = "general"
 INGEST_HOOKS = frozenset(("describe_chunk", "register_instruments"))
+REGISTERED = {  # what a thing that is registered must have, in one way or another
+    "register_instruments": (("name", "start", "observe"), ("name", "listen")),
+    "register_evaluators": (("name", "source", "ranges", "evaluate", "examples"),),
+}
 T = TypeVar("T")
 
 
@@ -209,7 +214,7 @@ class Domain:
         caller = self._manager.subset_hook_caller(hook, others)
         try:
             result = caller(**arguments)
-        except Exception as error:  # a plugin may raise anything
+        except (Exception, SystemExit) as error:  # a plugin may raise anything
             reason = f"{type(error).__name__}: {_one_line(error)}"
             raise PluginError(f"plugin {plugin_name!r}, hook {hook}: {reason}") from error
         is_first = bool(caller.spec and caller.spec.opts["firstresult"])
@@ -260,11 +265,14 @@ class Domain:
         """Pass on what each plugin registers, all of it or, where the plugin fails, none of it."""
         for name in self._names:
             given: list[tuple[Any, ...]] = []
-            before = len(self._broken)
-            self._attempt(name, hook, {"register": lambda *item, given=given: given.append(item)})
-            if len(self._broken) == before:
-                for item in given:
-                    register(*item)
+            try:
+                self._call(name, hook, {"register": lambda *item, given=given: given.append(item)})
+                _check_fit(given, name, hook)
+            except PluginError as error:
+                self._leave_out(name, hook, error)
+                continue
+            for item in given:
+                register(*item)
 
     def _attempt(
         self, name: str, hook: str, arguments: dict[str, Any], kind: type[T] | None = None
@@ -283,6 +291,26 @@ class Domain:
         if (name, hook) not in self._broken:
             logger.warning("%s; left out", error, exc_info=logger.isEnabledFor(logging.DEBUG))
         self._broken[name, hook] = str(error)
+
+
+def _check_fit(given: Sequence[tuple[Any, ...]], plugin_name: str, hook: str) -> None:
+    unfit = next(filter(None, (_unfit(hook, item) for item in given)), "")
+    if unfit:
+        raise PluginError(f"plugin {plugin_name!r}, hook {hook}: {unfit}")
+
+
+def _unfit(hook: str, item: tuple[Any, ...]) -> str:
+    """Say why what a plugin registers cannot be used; empty where it can."""
+    if hook == "register_exporters":
+        name, write = (*item, None, None)[:2]
+        fits = len(item) == 2 and isinstance(name, str) and callable(write)
+        return "" if fits else "an exporter is registered with its name and a function"
+    one = item[0] if len(item) == 1 else None
+    ways = REGISTERED[hook]
+    if any(all(hasattr(one, part) for part in parts) for parts in ways):
+        return ""
+    needs = ", or ".join(" and ".join(parts) for parts in ways)
+    return f"registered {type(one).__name__}; it must have {needs}"
 
 
 def _instance(value: object, kind: type[T], plugin_name: str, hook: str) -> T:
@@ -305,6 +333,16 @@ def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split())
 
 
+@contextmanager
+def unlogged() -> Iterator[None]:
+    """Keep domains from logging what they leave out, where the caller says it himself."""
+    before, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = before
+
+
 def import_plugin(entry: EntryPoint) -> Plugin:
     """Return an installed plugin, imported.
 
@@ -314,7 +352,7 @@ def import_plugin(entry: EntryPoint) -> Plugin:
     owner = entry_points.distribution(entry)
     try:
         return Plugin(entry.name, entry.load(), owner)
-    except Exception as error:  # its import may raise anything
+    except (Exception, SystemExit) as error:  # its import may raise anything
         reason = f"{type(error).__name__}: {_one_line(error)}"
         raise PluginError(f"plugin {entry.name!r} ({owner}) does not import: {reason}") from error
 

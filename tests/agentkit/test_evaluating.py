@@ -134,7 +134,7 @@ def test_every_evaluator_is_listed_with_its_source_and_the_broken_are_named(
     )
     lost = "plugin 'half', hook register_evaluators: OSError: lost"
     assert f"left out: {lost}\n" in said.err
-    lacks = "str has no name, source, ranges, evaluate, examples"
+    lacks = "registered str; it must have name and source and ranges and evaluate and examples"
     assert f"left out: plugin 'rubbish', hook register_evaluators: {lacks}\n" in said.err
     assert "left out: plugin 'gone' does not import\n" in said.err
     assert main(["eval", "--json"]) == 0

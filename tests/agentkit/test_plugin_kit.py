@@ -360,7 +360,8 @@ FAULTS = [
     ),
     (
         "ingest",
-        "class Nameless:\n    name = ''\n@hookimpl\ndef register_instruments(register):\n"
+        "class Nameless:\n    name, listen = '', None\n"
+        "@hookimpl\ndef register_instruments(register):\n"
         "    register(Nameless())\n",
         "has no name",
     ),
@@ -368,7 +369,7 @@ FAULTS = [
         "ingest",
         "class Deaf:\n    name = 'deaf'\n@hookimpl\ndef register_instruments(register):\n"
         "    register(Deaf())\n",
-        "deaf: it neither observes nor listens",
+        "registered Deaf; it must have name and start and observe, or name and listen",
     ),
     (
         "ingest",

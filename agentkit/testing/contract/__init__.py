@@ -4,15 +4,13 @@ class TestContract(PluginContract):
     plugin = "cooking"
 """
 
-import logging
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar
 from unittest import SkipTest
 
-from agentkit import plugin_manager
 from agentkit.errors import PluginError
+from agentkit.plugin_manager import unlogged
 from agentkit.testing.contract import drawing, filing, loading, prompting, reporting
 from agentkit.testing.contract.subject import Subject
 
@@ -104,7 +102,7 @@ def examine(plugin: str) -> Iterator[Checked]:
         yield Checked("hooks", False, str(error))
         yield from (Checked(_title(name), None, "it does not load") for name in names[1:])
         return
-    with _quiet(), drawing.home_elsewhere():
+    with unlogged(), drawing.home_elsewhere():
         for name in names:
             yield _checked(contract, name, getattr(contract, name))
         yield _checked(contract, "import time", lambda: contract.hold(loading.quick))
@@ -123,14 +121,3 @@ def _checked(contract: PluginContract, name: str, run: Callable[[], None]) -> Ch
 
 def _title(name: str) -> str:
     return name.removeprefix("test_").replace("_", " ")
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the domain from saying what it leaves out: each check says it itself."""
-    logger = logging.getLogger(plugin_manager.__name__)
-    before, logger.disabled = logger.disabled, True
-    try:
-        yield
-    finally:
-        logger.disabled = before

@@ -56,9 +56,8 @@ def _check_instruments(subject: Subject, info: VideoInfo, batches: Sequence[Fram
     found: list[Any] = []
     subject.ask("register_instruments", found.append)
     for one in found:
-        assert getattr(one, "name", ""), f"register_instruments: {one!r} has no name"
-        looks, hears = hasattr(one, "observe") and hasattr(one, "start"), hasattr(one, "listen")
-        assert looks or hears, f"instrument {one.name}: it neither observes nor listens"
+        assert one.name, f"register_instruments: {one!r} has no name"
+        hears = hasattr(one, "listen")
         try:
             noted = _listened(one, info) if hears else _observed(one, info, batches)
         except AgentkitError as error:  # its weights may not be here
