@@ -12,6 +12,7 @@ from agentkit.types import Citation, Note
 CARRIED = 0.6  # share of a sentence's words that notes must have; a wrong noun is one of a few
 MAX_CITATIONS = 3  # of one sentence
 
+_CLAUSE = re.compile(r"[,;:.()]")  # "in 2015, partners" counts no partners
 _CHINESE = re.compile("[\u3400-\u4dbf\u4e00-\u9fff]+")
 
 
@@ -63,11 +64,12 @@ class Carriers:
 
 def counted(sentence: str) -> Iterator[frozenset[str]]:
     """Yield each number of a sentence with the word that follows it, as stems."""
-    terms = words(sentence)
-    for term, following in pairwise([*terms, ""]):
-        if term.isdecimal():
-            is_word = bool(following) and following in content_terms(sentence)
-            yield frozenset((term, following)) if is_word else frozenset((term,))
+    subjects = content_terms(sentence)
+    for clause in _CLAUSE.split(sentence):
+        for term, following in pairwise([*words(clause), ""]):
+            if term.isdecimal():
+                beside = {following} & set(subjects)
+                yield frozenset((term, *beside))
 
 
 def terms_of(text: str) -> list[str]:

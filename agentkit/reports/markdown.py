@@ -29,7 +29,7 @@ CURVE_CHARS = 60
 MAX_SPANS = 20  # of one lane
 
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|~&])")
-_LEADING = re.compile(r"^(\d*)([#+\-=]|(?<=\d)[.)](?=\s|$))")
+_LEADING = re.compile(r"^([#+=-]|\d+(?=[.)](?:\s|$)))")
 _LINKED = re.compile(r"(:)(?=//)|(?<=www)(\.)", re.IGNORECASE)
 
 
@@ -43,7 +43,12 @@ def escaped(text: str) -> str:
     plain = " ".join(text.split())
     plain = _SPECIAL.sub(r"\\\1", plain)
     plain = _LINKED.sub(lambda found: f"\\{found.group()}", plain)
-    return _LEADING.sub(r"\1\\\2", plain)
+    return _LEADING.sub(lambda found: _not_leading(found.group()), plain)
+
+
+def _not_leading(start: str) -> str:
+    """Return what would begin a heading or a list, so that it does not: "1\\." or "\\#"."""
+    return f"{start}\\" if start.isdecimal() else f"\\{start}"
 
 
 class _Page:
