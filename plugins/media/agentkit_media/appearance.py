@@ -88,16 +88,16 @@ def _large(boxes: Sequence[Detection]) -> list[Detection]:
 
 
 def stripes(image: NDArray[np.uint8], found: Detection) -> NDArray[np.float64]:
-    """Return each stripe's shares of colours, [STRIPES, HUES + SHADES]; a box's sides are left out."""
+    """Return each stripe's shares of colours, [STRIPES, HUES + SHADES]; the sides are left out."""
     import cv2
 
     height, width = image.shape[:2]
     left, top, right, bottom = found.box
     aside = (right - left) * 0.2  # mostly background
-    part = image[
-        int(top * height) : max(int(bottom * height), int(top * height) + STRIPES),
-        int((left + aside) * width) : max(int((right - aside) * width), int(left * width) + 1),
-    ]
+    first_row, first_column = int(top * height), int((left + aside) * width)
+    after_row = max(int(bottom * height), first_row + STRIPES)
+    after_column = max(int((right - aside) * width), first_column + 1)
+    part = image[first_row:after_row, first_column:after_column]
     hsv = cv2.cvtColor(np.ascontiguousarray(part), cv2.COLOR_RGB2HSV)
     return np.stack([_colours(stripe) for stripe in np.array_split(hsv, STRIPES, axis=0)])
 

@@ -91,9 +91,7 @@ def _full_names(names: set[str]) -> dict[str, str]:
     return {name: full.get(full[name], full[name]) for name in names}
 
 
-def _add_sentence_starts(
-    material: Material, groups: dict[str, list[tuple[Naming, Note]]]
-) -> None:
+def _add_sentence_starts(material: Material, groups: dict[str, list[tuple[Naming, Note]]]) -> None:
     """Count a known name also where it begins a sentence, where any word is capitalised."""
     for name, group in groups.items():
         known = {name, *(naming.name for naming, _ in group)}

@@ -5,7 +5,9 @@ from collections.abc import Iterable
 
 from agentkit.types import Note
 
-_COUNT = re.compile(r"^(\d+) (.+?)(?: (?:across|(?:left|centre|right)(?: and (?:centre|right))?))?$")
+_COUNT = re.compile(
+    r"^(\d+) (.+?)(?: (?:across|(?:left|centre|right)(?: and (?:centre|right))?))?$"
+)
 _ODD = {"people": "person", "knives": "knife", "mice": "mouse", "skis": "skis", "sheep": "sheep"}
 _ODD |= {"scissors": "scissors", "vases": "vase", "mouses": "mouse"}
 

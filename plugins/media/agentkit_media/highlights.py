@@ -1,11 +1,10 @@
 """Highlights: moments that stand out of their own film, scored, each with what speaks for it.
 
-Each half second gets a value of 0..1 for each sign: motion, cuts, sound, people, words, score. They
-are weighted and added up, smoothed, and the highest moments are taken, with none near another
-(non-maximum suppression in time). The signs are those of sport and film summaries (Hanjalic, Adaptive
-extraction of highlights from a sport video based on excitement modeling, IEEE Transactions on
-Multimedia, 2005: motion, density of cuts, energy of the sound); the weights are ours and were fitted
-to nothing.
+Each half second gets a value of 0..1 for each sign: motion, cuts, sound, people, words, score.
+They are weighted and added up, smoothed, and the highest moments are taken, none over another
+(non-maximum suppression in time). Motion, density of cuts and energy of the sound are the signs of
+Hanjalic (Adaptive extraction of highlights from a sport video based on excitement modeling, IEEE
+Transactions on Multimedia, 2005); the others and all weights are ours and were fitted to nothing.
 """
 
 import re
@@ -35,7 +34,7 @@ WEIGHTS: Mapping[str, float] = {
 }
 FULL = 6.0  # a weighted sum that is worth 10
 SMOOTH_S = 3.0
-LEAST = 1.0  # of 10
+LEAST = 1.5  # of 10
 LEAST_REASON = 0.15  # share of a moment's score from which on a sign is named
 MIN_S, MAX_S = 4.0, 20.0
 BEFORE_SCORE_S = 10.0  # the play comes before the board
@@ -147,7 +146,9 @@ def _people(material: Material, steps: int) -> Values:
 def _words(material: Material, steps: int) -> Values:
     values = np.zeros(steps)
     for note in material.of("speech"):
-        weight = min(0.5 * len(emphasised(note.text)) + 0.5 * bool(re.search("[!！]", note.text)), 1)
+        weight = min(
+            0.5 * len(emphasised(note.text)) + 0.5 * bool(re.search("[!！]", note.text)), 1
+        )
         # A sentence of many seconds says its word in one of them.
         seconds = max(note.end_s - note.start_s, 1.0)
         first, after = int(note.start_s / LOOK_S), int(note.end_s / LOOK_S) + 1
@@ -228,7 +229,9 @@ def _reasons(
     start_s: float,
     end_s: float,
 ) -> tuple[Reason, ...]:
-    parts = {sign: WEIGHTS[sign] * float(values[first:after].mean()) for sign, values in signs.items()}
+    parts = {
+        sign: WEIGHTS[sign] * float(values[first:after].mean()) for sign, values in signs.items()
+    }
     total = sum(parts.values()) or 1.0
     ordered = sorted(parts, key=lambda sign: -parts[sign])
     return tuple(
@@ -245,7 +248,9 @@ def _detail(material: Material, sign: str, start_s: float, end_s: float) -> str:
             for change in changes(material.of("ocr"))
             if start_s - 1 <= change.note.start_s <= end_s + BEFORE_SCORE_S
         ]
-        return ", ".join(f"{a[0]}-{a[1]} → {b[0]}-{b[1]}" for a, b in ((c.before, c.after) for c in near))
+        return ", ".join(
+            f"{a[0]}-{a[1]} → {b[0]}-{b[1]}" for a, b in ((c.before, c.after) for c in near)
+        )
     if sign == "words":
         said = material.of("speech", start_s=start_s, end_s=end_s)
         return ", ".join(dict.fromkeys(word for note in said for word in emphasised(note.text)))

@@ -19,8 +19,8 @@ MOODS = ("calm", "lively", "tense", "cheerful", "sombre")
 NEUTRAL = "neutral"
 
 GLAD = frozenset(
-    """happy love wonderful great joy laugh smile fun beautiful win won victory hooray celebrate thank
-    congratulation friend party lovely amazing fantastic welcome dream hope peace
+    """happy love wonderful great joy laugh smile fun beautiful win won victory hooray celebrate
+    thank congratulation friend party lovely amazing fantastic welcome dream hope peace
     高兴 快乐 喜欢 开心 胜利 祝贺 感谢 朋友 美丽 希望 和平 精彩 成功""".split()
 )
 DIRE = frozenset(

@@ -11,6 +11,7 @@ Range = tuple[float, float]
 
 RANGES: Mapping[str, Range] = {
     "highlights": (1, 100),
+    "judge": (0, 100),
     "cut_ratio": (1.0, 100.0),
     "cut_content": (1.0, 255.0),
     "fade_level": (1.0, 60.0),
@@ -30,7 +31,7 @@ class Options:
     highlights: int = 10  # at most so many moments
     sport: bool = False  # a score on screen that changes is a highlight
     names_language: str = "auto"  # of the names in speech: auto, en or zh
-    summary: bool = True  # the model is asked for one, in a report
+    judge: int = 0  # of so many scenes and highlights the model is asked, too
     cut_ratio: float = 3.0  # of a frame's change to that of the frames around it
     cut_content: float = 15.0  # the least change of a cut, 0..255
     fade_level: float = 12.0  # mean brightness from which on a frame is black, 0..255

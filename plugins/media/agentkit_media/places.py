@@ -10,8 +10,8 @@ def _labels(text: str) -> frozenset[str]:
 
 ROOMS = _labels(
     """bakery | barbershop | bookstore | butcher shop | candy store | movie theater | greenhouse |
-    grocery store | home theater | library | planetarium | prison | restaurant | shoe store | stage |
-    tobacco shop | toy store | vaulted or arched ceiling"""
+    grocery store | home theater | library | planetarium | prison | restaurant | shoe store |
+    stage | tobacco shop | toy store | vaulted or arched ceiling"""
 )
 OUTSIDE = _labels(
     """barn | beach | bell tower | boathouse | breakwater | castle | church | cliff | dam | dock |
@@ -24,8 +24,8 @@ OUTSIDE = _labels(
 OF_ROOMS = _labels(
     """altar | barber chair | bathtub | bookcase | china cabinet | couch | desk | dining table |
     dishwasher | filing cabinet | four-poster bed | front curtain | infant bed | medicine cabinet |
-    microwave oven | photocopier | pool table | refrigerator | shower curtain | sliding door | stove |
-    toilet seat | turnstile | wardrobe | washing machine | window shade"""
+    microwave oven | photocopier | pool table | refrigerator | shower curtain | sliding door |
+    stove | toilet seat | turnstile | wardrobe | washing machine | window shade"""
 )
 OF_OUTSIDE = _labels(
     """chain-link fence | construction crane | corn | flagpole | fountain | hay | park bench |

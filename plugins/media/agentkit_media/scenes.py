@@ -95,9 +95,7 @@ def _scene(
     )
 
 
-def inside(
-    material: Material, kinds: tuple[str, ...], start_s: float, end_s: float
-) -> list[Note]:
+def inside(material: Material, kinds: tuple[str, ...], start_s: float, end_s: float) -> list[Note]:
     """Return notes that lie in a span by half of themselves, or by half of the span."""
     return [
         note

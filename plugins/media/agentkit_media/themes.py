@@ -1,10 +1,11 @@
 """Themes: what comes back in speech, captions and tags, and what marks one part against the others.
 
 What marks a part is told by the log-odds of its words against the rest, with an informative
-Dirichlet prior, as a z-score (Monroe, Colaresi and Quinn, Fightin' Words, Political Analysis, 2008):
-words that are frequent everywhere come out at zero, and rare ones have no certainty. What comes
-back is counted: a theme is a word or phrase in several notes over a good part of the film. Words
-that mostly stand in the same notes are one theme. No model is asked and no meaning is known.
+Dirichlet prior, as a z-score (Monroe, Colaresi and Quinn, Fightin' Words, Political Analysis,
+2008): words that are frequent everywhere come out at zero, and rare ones have no certainty. What
+comes back is counted: a theme is a word or phrase in several notes, the more of the film they are
+spread over the better. Words that mostly stand in the same notes are one theme. No model is asked
+and no meaning is known.
 """
 
 import math

@@ -1,9 +1,12 @@
-"""The media domain: its prompt, and that it leaves the rest alone."""
+"""The media domain's prompts: in two languages, and one cache for all domains."""
 
-import agentkit_media
+import pytest
+
 from agentkit import defaults
 from agentkit.plugin_manager import Domain
 from agentkit.types import Chunk, ChunkHit, Question, StoredVideo
+from agentkit_media.answers import PARSERS
+from agentkit_media.wording import texts
 
 VIDEO = StoredVideo(
     *("ab" * 32, "/v/match.mp4", 80.0, 800, 80, 1.0, 5, "ready", ("notes",)),
@@ -15,7 +18,32 @@ def test_the_prompt_asks_for_what_films_have_and_ends_with_the_question() -> Non
     prompt = Domain.load("media").user_prompt(VIDEO, Question("Who scores?", ("Ann", "Ben")))
     for word in ("scenes", "people", "said", "text on screen"):
         assert word in prompt
-    assert prompt == (f"{agentkit_media.INSTRUCTION}\nQuestion: Who scores?\n- Ann\n- Ben")
+    instruction = texts()("prompt.instruction")
+    assert prompt == f"{instruction}\nQuestion: Who scores?\nA. Ann\nB. Ben"
+
+
+@pytest.mark.parametrize("task", PARSERS)
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_a_task_has_its_own_instruction(task: str, language: str) -> None:
+    question = Question("Well?", (), task, language)
+    prompt = Domain.load("media").user_prompt(VIDEO, question)
+    say = texts()
+    asked = f"{say('prompt.question', language)} Well?"
+    assert prompt == f"{say(f'task.{task}.instruction', language)}\n{asked}"
+
+
+def test_a_chinese_question_gets_a_chinese_instruction() -> None:
+    prompt = Domain.load("media").user_prompt(VIDEO, Question("谁进球了？", language="zh"))
+    assert prompt.startswith("以上各行是一部影片")
+    assert prompt.endswith("问题： 谁进球了？")
+
+
+def test_the_languages_have_the_same_texts_and_placeholders() -> None:
+    say = texts()
+    assert say.languages == ("en", "zh")
+    assert say.texts["en"].keys() == say.texts["zh"].keys()
+    for name in say.texts["en"]:
+        assert say.placeholders(name, "en") == say.placeholders(name, "zh"), name
 
 
 def test_where_the_model_sees_the_pictures_no_lines_are_spoken_of() -> None:
