@@ -1,5 +1,6 @@
 # make demo: install, fetch the embedded models, answer three questions about real clips.
 # make test: the tests that need no weights.  make test-real: those that do.
+# make test-browser: reports, looked at in a Chromium.
 # make test-long: kills and damage by the hundred, some minutes.  make lint: all checks.
 PYTHON ?= python3
 VENV   ?= .venv
@@ -7,7 +8,7 @@ BIN    := $(VENV)/bin
 DONE   := $(VENV)/.installed
 PLUGINS := healthcare media security
 
-.PHONY: demo test test-long test-real lint docs clean
+.PHONY: demo test test-browser test-long test-real lint docs clean
 .DELETE_ON_ERROR:
 
 $(DONE): pyproject.toml $(PLUGINS:%=plugins/%/pyproject.toml) constraints.txt
@@ -25,6 +26,10 @@ demo: $(DONE)
 
 test: $(DONE)
 	$(BIN)/python -m pytest -n 2 -m 'not real and not long and not browser'
+
+test-browser: $(DONE)
+	@tools/chromium.sh
+	$(BIN)/python -m pytest -rs -m browser
 
 test-long: $(DONE)
 	$(BIN)/python -m pytest -n 2 -m long
