@@ -150,12 +150,21 @@ def _offset(result: LinkResult, a: Camera, b: Camera, true_s: float) -> dict[str
     }
 
 
-def drawn(seed: int, folder: Path) -> Case:
-    """Draw a street; every second one has lamps that change, every third one sounds."""
+def drawn(seed: int, folder: Path, is_hard: bool) -> Case:
+    """Draw a street; every second one has lamps that change, every third one sounds.
+
+    In a hard one people wear five colours, and some take three times as long as others.
+    """
     scene = Scene(
-        seed, people=30, alone=8, seconds=240.0, transit_s=(9.0, 1.0),
-        lamps=seed % 2 == 1, sounds=seed % 3 == 2,
-    )  # fmt: skip
+        seed,
+        people=30,
+        alone=8,
+        seconds=240.0,
+        transit_s=(12.0, 4.0) if is_hard else (9.0, 1.0),
+        wardrobe=5 if is_hard else 12,
+        lamps=seed % 2 == 1,
+        sounds=seed % 3 == 2,
+    )
     videos = [stored_video(path) for path in scene.make(folder)]
     known = {
         video.video_id: scene.tracks(camera, video.video_id) for camera, video in enumerate(videos)
@@ -167,7 +176,9 @@ def drawn(seed: int, folder: Path) -> Case:
     clues_there = [
         word for word, is_on in (("lamps", scene.lamps), ("sound", scene.sounds)) if is_on
     ]
-    name = f"drawn {seed}" + (f" ({', '.join(clues_there)})" if clues_there else "")
+    name = f"{'hard' if is_hard else 'drawn'} {seed}" + (
+        f" ({', '.join(clues_there)})" if clues_there else ""
+    )
     session = RecordedSession(videos)
     return case_of(
         name, videos, session, lambda _, video: known[video.video_id][0], owners, scene.offset_s
@@ -211,7 +222,8 @@ def show_case(case: Case) -> None:
     for name, score in ((case.name, case.score), ("  clothes only", case.clothes_only)):
         print(
             f"{name:26} {score.right:3d} of {score.linked:3d} right, "
-            f"{score.most_right:3d} to find: precision {score.precision:.2f} (chance {score.chance_precision:.3f}), "
+            f"{score.most_right:3d} to find: "
+            f"precision {score.precision:.2f} (chance {score.chance_precision:.3f}), "
             f"recall {score.recall:.2f} (chance {score.chance_recall:.3f}), "
             f"AP {score.average_precision:.2f} (chance {score.chance_precision:.3f})"
         )
@@ -258,11 +270,12 @@ def main() -> None:
     arguments = parser.parse_args()
     folder = bench_dir() / "linking"
     folder.mkdir(parents=True, exist_ok=True)
-    groups: dict[str, list[Case]] = {"drawn": [], "views": []}
+    groups: dict[str, list[Case]] = {"drawn": [], "drawn, hard": [], "views": []}
     with tempfile.TemporaryDirectory() as drawings:
         for seed in range(arguments.seeds):
-            groups["drawn"].append(drawn(seed, Path(drawings)))
-            show_case(groups["drawn"][-1])
+            for name, is_hard in (("drawn", False), ("drawn, hard", True)):
+                groups[name].append(drawn(seed, Path(drawings), is_hard))
+                show_case(groups[name][-1])
     if not arguments.no_views:
         source = stored_video(clip("vtest.avi"))
         whole = tracks_of(session_of([source]), source)

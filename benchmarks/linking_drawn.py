@@ -56,6 +56,7 @@ class Scene:
     offset_s: float = 7.4
     transit_s: tuple[float, float] = (9.0, 1.5)  # mean, standard deviation
     both_ways: bool = True
+    wardrobe: int = len(WARDROBE)  # colours that are worn
     lamps: bool = False  # light that changes for both
     sounds: bool = False
     fps: int = 10
@@ -66,7 +67,7 @@ class Scene:
     def __post_init__(self) -> None:
         chance = np.random.default_rng(self.seed)
         for number in range(self.people + 2 * self.alone):
-            self.persons.append(_person(chance))
+            self.persons.append(_person(chance, self.wardrobe))
             self._send(chance, number)
         self._gains = np.stack([np.ones(3), 1 + chance.uniform(-0.18, 0.18, 3)]).astype(np.float32)
         grain = (2, 16, self.size_px[1], self.size_px[0], 1)
@@ -176,10 +177,10 @@ class Scene:
         return len(people[0] & people[1])
 
 
-def _person(chance: np.random.Generator) -> Person:
+def _person(chance: np.random.Generator, wardrobe: int) -> Person:
     upper, lower = (
         tuple(int(c) for c in np.clip(WARDROBE[i] + chance.normal(0, 4, 3), 0, 255))
-        for i in chance.choice(len(WARDROBE), 2)
+        for i in chance.choice(wardrobe, 2)
     )
     tall = float(chance.uniform(0.28, 0.4))
     return Person(upper, lower, tall, float(chance.uniform(tall + 0.15, 0.97)))  # type: ignore[arg-type]

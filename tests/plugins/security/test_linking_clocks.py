@@ -6,8 +6,8 @@ import pytest
 
 from agentkit.testing import RecordedSession, stored_video
 from agentkit.types import UsageError
-from agentkit_security.linking.clocks import given_clocks, shared_clock
 from agentkit_security.linking.cameras import link_cameras
+from agentkit_security.linking.clocks import given_clocks, shared_clock
 from agentkit_security.linking.offsets import settled
 from agentkit_security.linking.options import LinkOptions
 from agentkit_security.linking.results import LinkResult, Offset, as_json

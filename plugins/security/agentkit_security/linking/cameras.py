@@ -10,7 +10,7 @@ from agentkit_security.linking.appearance import pixels_of
 from agentkit_security.linking.clocks import given_clocks, shared_clock
 from agentkit_security.linking.links import Side, clues
 from agentkit_security.linking.matching import one_to_one
-from agentkit_security.linking.offsets import Camera, offset_between
+from agentkit_security.linking.offsets import Camera, kept_offset
 from agentkit_security.linking.options import LinkOptions
 from agentkit_security.linking.reasons import reasons_for
 from agentkit_security.linking.results import Link, LinkResult, Offset
@@ -38,7 +38,7 @@ def link_cameras(
     cameras = [camera_of(video, session, follow) for _, video in distinct]
     given = given_clocks([camera.video for camera in cameras], options.offsets)
     pairs = list(combinations(cameras, 2))
-    offsets = [_offset(a, b, given, options) for a, b in pairs]
+    offsets = [_offset(session, a, b, given, options) for a, b in pairs]
     clock_s = shared_clock([name for name, _ in distinct], offsets, given)
     links = [
         link
@@ -81,11 +81,17 @@ def links_between(
     ]
 
 
-def _offset(a: Camera, b: Camera, given: Mapping[str, float], options: LinkOptions) -> Offset:
+def _offset(
+    session: SessionView,
+    a: Camera,
+    b: Camera,
+    given: Mapping[str, float],
+    options: LinkOptions,
+) -> Offset:
     ids = a.video.video_id, b.video.video_id
     if given.keys() >= set(ids):
         return Offset(*ids, given[ids[1]] - given[ids[0]], 1.0, "given")
-    return offset_between(a, b, options)
+    return kept_offset(session, a, b, options)
 
 
 def _difference_s(a: Camera, b: Camera, clock_s: Mapping[str, float]) -> float | None:

@@ -6,7 +6,7 @@ which is enough for a strip of ground, by RANSAC (Fischler and Bolles 1981).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,10 +20,11 @@ SHORTEST_S = 1.5  # a map is sought from pairs that are seen at once for so long
 TOUCH_S = 0.3  # and tells of those that are for so long
 NEAR = 0.35  # box heights; a pair whose feet are so near on the map is one place
 FAR = 0.02  # ratio of a pair that is elsewhere: a map, or a box, may be wrong
-TRIALS = 600
-NULL_SHIFTS_S = (-31.0, -19.0, -11.0, 11.0, 19.0, 31.0)
+TRIALS = 400
+SHUFFLES = 6
+FLATTEST = 0.1  # of a map's two scales, one over the other: no ground is a line
 LEAST_PAIRS = 4
-MOST_PAIRS = 1500
+MOST_PAIRS = 1500  # a map is sought from
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +37,9 @@ class Pairs:
     feet_b: Floats
     tall_b: Floats  # [P] median height of b's boxes
 
-    def some(self, which: slice) -> "Pairs":
-        return Pairs(*(getattr(self, field.name)[which] for field in fields(self)))
+    def dealt(self, order: NDArray[np.int64]) -> "Pairs":
+        """Return the pairs with the paths of b in another order."""
+        return replace(self, feet_b=self.feet_b[order], tall_b=self.tall_b[order])
 
 
 def ground_ratios(
@@ -47,20 +49,20 @@ def ground_ratios(
 
     `clock_s` is added to the times of b; `likely` [A, B] says which pairs to try first. Also
     returned is how many tracks lie on the map; 0 where there is none, and then all ratios are 1.
-    A map counts where more tracks lie on it than on the best one with the clocks set wrong.
+    A map counts where more tracks lie on it than on the best one after the paths of b were dealt
+    out to the pairs anew.
     """
     ratios = np.ones((len(a), len(b)))
-    found = best_map(pairs_at_once(a, b, clock_s), likely)
-    if found is None:
+    pairs = pairs_at_once(a, b, clock_s)
+    found = best_map(pairs, likely)
+    if found is None or found[1] < LEAST_PAIRS:
         return ratios, 0
-    pairs, off, count = found
-    chance = max(
-        (best[2] for shift_s in NULL_SHIFTS_S
-         if (best := best_map(pairs_at_once(a, b, clock_s + shift_s), likely)) is not None),
-        default=0,
-    )  # fmt: skip
-    if count < max(LEAST_PAIRS, chance + 2):
-        return ratios, 0
+    off, count = found
+    chance = np.random.default_rng(1)
+    for _ in range(SHUFFLES):
+        dealt = best_map(pairs.dealt(chance.permutation(len(pairs.rows))), likely)
+        if dealt is not None and dealt[1] + 2 > count:
+            return ratios, 0
     every = pairs_at_once(a, b, clock_s, TOUCH_S)
     near = np.exp(-0.5 * (_off(pairs, np.flatnonzero(off < NEAR), every) / NEAR) ** 2)
     ratios[every.rows, every.columns] = FAR + (1 - FAR) * near / near.mean()
@@ -79,6 +81,8 @@ def pairs_at_once(
             if end_s - start_s >= shortest_s and a[row].kind == b[column].kind:
                 times_s = np.linspace(start_s, end_s, POINTS)
                 found.append((row, column, one.at(times_s), other.at(times_s), other.tall))
+    if shortest_s == SHORTEST_S:
+        found = found[:: len(found) // MOST_PAIRS + 1]
     rows, columns, ones, others, tall = zip(*found, strict=True) if found else ((),) * 5
     return Pairs(
         np.array(rows, int),
@@ -105,30 +109,30 @@ class _Feet:
         return np.stack([np.interp(times_s, self._times_s, c) for c in self._places.T], axis=1)
 
 
-def best_map(pairs: Pairs, likely: Floats) -> tuple[Pairs, Floats, int] | None:
-    """Return the pairs, how far each is off the best map in box heights, and how many are on it.
+def best_map(pairs: Pairs, likely: Floats) -> tuple[Floats, int] | None:
+    """Return how far each pair is off the best map, in box heights, and how many are on it.
 
     Deterministic: the trials are drawn from a fixed seed.
     """
     if len(pairs.rows) < LEAST_PAIRS:
         return None
-    pairs = pairs.some(slice(None, None, len(pairs.rows) // MOST_PAIRS + 1))
     chance = np.random.default_rng(0)
     weights = likely[pairs.rows, pairs.columns] + 1e-6
-    shares = weights / weights.sum()
-    best: tuple[int, float, Floats] | None = None
-    for _ in range(TRIALS):
-        some = chance.choice(len(pairs.rows), 3, p=shares)
+    trials = chance.choice(len(pairs.rows), (TRIALS, 3), p=weights / weights.sum())
+    best, best_off = (0, 0.0), None
+    for some in trials:
         if len(set(pairs.rows[some])) < 3 or len(set(pairs.columns[some])) < 3:
             continue
         off = _off(pairs, some)
+        if _on_map(pairs, off) + 1 < best[0]:
+            continue
         for _ in range(2):  # again, on all that lie on it
             on = np.flatnonzero(off < NEAR)
             off = _off(pairs, on) if len(on) >= 3 else off
         score = _on_map(pairs, off), -float(np.minimum(off, NEAR).sum())
-        if best is None or score > best[:2]:
-            best = (*score, off)
-    return None if best is None else (pairs, best[2], best[0])
+        if best_off is None or score > best:
+            best, best_off = score, off
+    return None if best_off is None else (best_off, best[0])
 
 
 def _off(pairs: Pairs, some: NDArray[np.int64], told: Pairs | None = None) -> Floats:
@@ -136,6 +140,9 @@ def _off(pairs: Pairs, some: NDArray[np.int64], told: Pairs | None = None) -> Fl
     told = told or pairs
     ones = _affine(pairs.feet_a[some]).reshape(-1, 3)
     found, *_ = np.linalg.lstsq(ones, pairs.feet_b[some].reshape(-1, 2), rcond=1e-3)
+    scales = np.linalg.svd(found[:2], compute_uv=False)
+    if scales[1] < FLATTEST * scales[0]:
+        return np.full(len(told.rows), np.inf)
     miss = ((_affine(told.feet_a) @ found - told.feet_b) ** 2).sum(axis=2).mean(axis=1)
     return np.asarray(np.sqrt(miss) / np.maximum(told.tall_b, 1e-3))
 

@@ -3,11 +3,14 @@
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from hashlib import sha256
+from typing import Any
 
 import numpy as np
 
-from agentkit.types import StoredVideo
+from agentkit.types import SessionView, StoredVideo
 from agentkit_security.linking.activity import Activity
+from agentkit_security.linking.appearance import digest
 from agentkit_security.linking.correlate import Peak, Signals, peak_lag
 from agentkit_security.linking.links import Side, clothes_ratios, compared, same_kind
 from agentkit_security.linking.options import LinkOptions
@@ -16,6 +19,7 @@ from agentkit_security.linking.results import How, Offset
 from agentkit_security.linking.trajectories import speed_signals
 from agentkit_security.linking.transit import Spans
 
+VERSION = "1"
 AGREE_S = 1.0  # two ways that differ by more contradict each other
 
 # The finest first: where several are as sure, it is taken.
@@ -44,6 +48,33 @@ def offset_between(a: Camera, b: Camera, options: LinkOptions) -> Offset:
         if math.isfinite(peak.lag_s)
     ]
     return settled(found) or Offset(*ids, math.nan, 0.0, "none")
+
+
+def kept_offset(session: SessionView, a: Camera, b: Camera, options: LinkOptions) -> Offset:
+    """Return `offset_between`, from the store where the same was asked before."""
+    if a.video.video_id > b.video.video_id:
+        return kept_offset(session, b, a, options).turned()
+    of = digest(a.side.tracks), digest(b.side.tracks), replace(options, offsets={})
+    kept = session.analysis(
+        a.video,
+        f"security/linking/offset/{b.video.video_id}",
+        f"{VERSION}/{sha256(repr(of).encode()).hexdigest()[:16]}",
+        lambda: _row(offset_between(a, b, options)),
+    )
+    seconds, confidence, how, runner_up_s = kept
+    return Offset(
+        a.video.video_id,
+        b.video.video_id,
+        math.nan if seconds is None else seconds,
+        confidence,
+        how,
+        math.nan if runner_up_s is None else runner_up_s,
+    )
+
+
+def _row(offset: Offset) -> list[Any]:
+    values = [offset.seconds, offset.confidence, offset.how, offset.runner_up_s]
+    return [None if isinstance(one, float) and math.isnan(one) else one for one in values]
 
 
 def settled(found: list[Offset]) -> Offset | None:

@@ -38,7 +38,9 @@ class LinkOptions:
         offsets = options.get("offsets", {})
         if not isinstance(offsets, Mapping):
             raise UsageError(f"offsets: {offsets!r} is no table; write offsets = {{ID = SECONDS}}")
-        given = {str(name): _number(f"offsets.{name}", s) for name, s in offsets.items()}
+        given = {
+            str(name): _number(f"offsets.{name}", s, -MOST_S, MOST_S) for name, s in offsets.items()
+        }
         read = cls(offsets=given, **numbers)
         if read.min_transit_s > read.max_transit_s:
             raise UsageError(
@@ -55,12 +57,13 @@ LIMITS: Mapping[str, tuple[float, float]] = {
     "min_probability": (0.0, 1.0),
     "max_offset_s": (1.0, math.inf),
 }
+MOST_S = 1e12  # of an offset: clocks may count from 1970 in milliseconds
 NAMES = (*LIMITS, "offsets")
 
 
-def _number(name: str, value: object, least: float = -math.inf, most: float = math.inf) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
+def _number(name: str, value: object, least: float, most: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
         raise UsageError(f"{name}: {value!r} is no number")
-    if not least <= value <= most:
+    if math.isnan(value) or not least <= value <= most:
         raise UsageError(f"{name}: {value!r} is not between {least:g} and {most:g}")
     return float(value)
