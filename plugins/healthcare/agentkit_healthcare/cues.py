@@ -10,7 +10,7 @@ SQUEEZED_LETTERS = 8  # a phrase this long is also found where the spaces were l
 
 @lru_cache(maxsize=4096)
 def folded(text: str) -> str:
-    """Return the words of a text, small, without marks, each without its plural or possessive "s"."""
+    """Return a text's words, small, without marks, each without its plural or possessive "s"."""
     plain = re.sub(r"['\u2019]s\b", "", unicodedata.normalize("NFKC", text).casefold())
     spaced = "".join(letter if letter.isalnum() else " " for letter in plain)
     return " ".join(_singular(word) for word in spaced.split())

@@ -21,6 +21,7 @@ Box = tuple[float, float, float, float]
 Images = NDArray[np.uint8]  # [H, W, 3] RGB
 
 _MARKS = re.compile(r"(\[(?:name|date|id|phone|email|url|ip|address|zip|age over 89)\])")
+_TWICE = re.compile(r"\[name\](?:\s+\[name\])+")
 
 
 def redacted(text: str, given: Sequence[str] = (), known: Sequence[str] = ()) -> str:
@@ -34,6 +35,7 @@ def redacted(text: str, given: Sequence[str] = (), known: Sequence[str] = ()) ->
             part if _MARKS.fullmatch(part) else _pass(part, given, known)
             for part in _MARKS.split(text)
         )
+        again = _TWICE.sub(names.MARK, again)  # "JOHANNA WEBER" is one person
         if again == text:
             return text
         text = again

@@ -101,7 +101,7 @@ def _steps(course: Course) -> Section:
         if end_s - start_s >= 1
     ]
     in_order = tuple(row for _, row in sorted(rows, key=lambda pair: pair[0]))
-    table = Table(word("steps"), tuple(map(word, head)), in_order)
+    table = Table(word("found_steps"), tuple(map(word, head)), in_order)
     tables = (table, _expected(course)) if course.steps.occurrences else (_expected(course),)
     return Section(word("steps"), tables=tables)
 
@@ -183,7 +183,7 @@ def _instruments(course: Course) -> Section:
         for seen in course.instruments
     )
     head = tuple(map(word, ("head_instrument", "head_how", "head_time")))
-    return Section(title, word("instruments_about"), tables=(Table(title, head, rows),))
+    return Section(title, word("instruments_about"), tables=(Table(word("noted"), head, rows),))
 
 
 def _checklist(course: Course) -> Section:
@@ -194,8 +194,9 @@ def _checklist(course: Course) -> Section:
         for item in course.checks
     )
     head = tuple(map(word, ("head_item", "head_state", "head_time")))
-    findings = tuple(_claim(course, item) for item in course.checks)
-    tables = (Table(title, head, rows),) if rows else ()
+    told = [item for item in course.checks if item.status in ("late", "denied")]
+    findings = tuple(_claim(course, item) for item in told)
+    tables = (Table(word("items"), head, rows),) if rows else ()
     return Section(title, word("checklist_about"), findings, tables)
 
 
@@ -206,13 +207,12 @@ def state_of(course: Course, item: Checked) -> str:
 
 
 def _claim(course: Course, item: Checked) -> Finding:
+    """Return what must be read of an item beside its row: seen too late, or denied."""
     before = item.check.before
     step = course.steps.protocol.step(before).name(course.language) if before else ""
     name = item.check.name(course.language)
     claim = course.word(f"claim_{item.status}", item=name, time=_when(item), step=step)
-    if item.status == "denied":
-        return Finding(claim, "contradicted", item.evidence)
-    return Finding(claim, "supported" if item.evidence else "unsupported", item.evidence)
+    return Finding(claim, "contradicted" if item.status == "denied" else "supported", item.evidence)
 
 
 def _when(item: Checked) -> str:
@@ -237,28 +237,31 @@ def _expected_spans(course: Course) -> tuple[Span, ...]:
     steps = course.steps.protocol.steps
     width_s = course.video.duration_s / len(steps)
     return tuple(
-        Span(place * width_s, (place + 1) * width_s, step.name(course.language), step.id)
-        for place, step in enumerate(steps)
+        Span(place * width_s, (place + 1) * width_s, name, name)
+        for place, name in enumerate(step.name(course.language) for step in steps)
     )
 
 
 def _found_spans(course: Course) -> tuple[Span, ...]:
     return tuple(
-        Span(one.start_s, one.end_s, one.step.name(course.language), one.step.id)
+        Span(one.start_s, one.end_s, name, name)
         for one in course.steps.occurrences
+        for name in [one.step.name(course.language)]
     )
 
 
 def _instrument_lane(course: Course, seen: Seen) -> Lane:
     name = seen.instrument.name(course.language)
-    spans = (Span(start_s, end_s, name, "instrument") for start_s, end_s in seen.spans_s)
+    spans = (
+        Span(start_s, end_s, name, course.word("instruments")) for start_s, end_s in seen.spans_s
+    )
     return Lane(name, tuple(spans), course.video.video_id)
 
 
 def _check_spans(course: Course) -> tuple[Span, ...]:
     return tuple(
         Span(item.evidence[0].start_s, item.evidence[0].end_s,
-             item.check.name(course.language), item.status)
+             item.check.name(course.language), state_of(course, item))
         for item in course.checks
         if item.evidence
     )  # fmt: skip
