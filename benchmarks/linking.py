@@ -39,6 +39,13 @@ from agentkit_security.tracks import Track
 BINS = (0.02, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0)
 OFFSET_LIMIT_S = 0.5
 OPTIONS = LinkOptions()
+WAY_S = 8.0  # the longest on the way between the views that are apart
+VIEWS = (  # name, views, whether the user gives the clocks
+    ("same scene", WHOLE, False),
+    ("overlap", OVERLAP, False),
+    ("apart", APART, False),
+    ("apart, clocks given", APART, True),
+)
 
 Owners = Mapping[str, Mapping[int, int]]  # by video and track: who it is
 
@@ -96,14 +103,15 @@ def case_of(
     offset_s: float,
 ) -> Case:
     """Link two cameras; `offset_s` is the true one of the second."""
+    options = LinkOptions.read(session.options)
     result = link_cameras(videos, session, follow)
     a, b = (camera_of(video, session, follow) for video in videos)
     is_right = np.array([[_same(owners, x, y) for y in b.side.tracks] for x in a.side.tracks])
     clock_s = None
     if len(result.clock_s) == 2:
         clock_s = result.clock_s[videos[1].video_id] - result.clock_s[videos[0].video_id]
-    told = clues(a.side, b.side, clock_s, OPTIONS).probability
-    blind = clues(a.side, b.side, None, OPTIONS).probability
+    told = clues(a.side, b.side, clock_s, options).probability
+    blind = clues(a.side, b.side, None, options).probability
     right = [_same(owners, link.a, link.b) for link in result.links]
     pairs = one_to_one(blind, OPTIONS.min_probability)
     return Case(
@@ -185,11 +193,19 @@ def drawn(seed: int, folder: Path, is_hard: bool) -> Case:
     )
 
 
-def views(name: str, pair: tuple[View, View], folder: Path, whole: Sequence[Track]) -> Case:
-    """Cut two views out of the clip and follow people through each."""
+def views(
+    name: str, pair: tuple[View, View], folder: Path, whole: Sequence[Track], is_told: bool
+) -> Case:
+    """Cut two views out of the clip and follow people through each.
+
+    Where `is_told`, the user gives the clocks and the longest time on the way.
+    """
     source = clip("vtest.avi")
     videos = [stored_video(view.make(source, folder)) for view in pair]
     session = session_of(videos)
+    if is_told:
+        given = {videos[0].video_id: 0.0, videos[1].video_id: LATE / FPS}
+        session.options = {"offsets": given, "max_transit_s": WAY_S}
     owners = {
         video.video_id: view.owners(tracks_of(session, video), whole)
         for video, view in zip(videos, pair, strict=True)
@@ -279,8 +295,8 @@ def main() -> None:
     if not arguments.no_views:
         source = stored_video(clip("vtest.avi"))
         whole = tracks_of(session_of([source]), source)
-        for name, pair in (("same scene", WHOLE), ("overlap", OVERLAP), ("apart", APART)):
-            groups["views"].append(views(f"views, {name}", pair, folder, whole))
+        for name, pair, is_told in VIEWS:
+            groups["views"].append(views(f"views, {name}", pair, folder, whole, is_told))
             show_case(groups["views"][-1])
     told = {name: calibration(cases) for name, cases in groups.items() if cases}
     for name, rows in told.items():

@@ -35,7 +35,7 @@ def two_views(seed: int, lag: int, length: int = 300, noise: float = 0.5):
 
 
 @given(st.integers(-100, 100), st.integers(0, 10_000))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_any_shift_is_found_and_turns_with_the_views(lag: int, seed: int) -> None:
     a, b = two_views(seed, lag)
     there, back = peak_lag(a, b, 30.0), peak_lag(b, a, 30.0)

@@ -41,7 +41,7 @@ weights_of = st.tuples(st.integers(1, 4), st.integers(1, 4)).flatmap(
 
 
 @given(weights_of)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_near_the_truth_and_always_probabilities(weights: np.ndarray) -> None:
     found = marginals(weights)
     assert (found >= 0).all()
@@ -68,7 +68,7 @@ TABLES = list(tables(4, 3))
 
 
 @given(arrays(float, (4, 3), elements=st.floats(0, 1)), st.floats(0, 1))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_the_table_is_the_best_of_all(probabilities: np.ndarray, least: float) -> None:
     pairs = one_to_one(probabilities, least)
     assert len({row for row, _ in pairs}) == len({column for _, column in pairs}) == len(pairs)

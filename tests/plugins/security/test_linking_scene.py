@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -33,9 +33,14 @@ class Street:
 
     scene: Scene
     videos: list[StoredVideo]
+    kept: dict[tuple[str, str, str], str] = field(default_factory=dict)
 
     def session(self, **values: object) -> RecordedSession:
-        return RecordedSession(self.videos, **values)  # type: ignore[arg-type]
+        """Return a session that has what other tests looked at."""
+        return RecordedSession(self.videos, _kept=self.kept, **values)  # type: ignore[arg-type]
+
+    def fresh(self) -> RecordedSession:
+        return RecordedSession(self.videos)
 
     def follow(self, session: SessionView, video: StoredVideo) -> list[Track]:
         return self._known(video)[0]
@@ -136,7 +141,7 @@ def test_wrong_clocks_link_fewer(street: Street) -> None:
 
 
 def test_what_was_looked_at_is_kept(street: Street) -> None:
-    session = street.session()
+    session = street.fresh()
     first = link_cameras(street.videos, session, street.follow)
     made = dict(session.made)
     assert link_cameras(street.videos, session, street.follow) == first
@@ -151,7 +156,7 @@ def test_a_killed_run_goes_on_with_the_piece_it_was_at(
     class KilledError(Exception):
         pass
 
-    session, look = street.session(), activity._look
+    session, look = street.fresh(), activity._look
     seen: list[int] = []
 
     def dies(session: SessionView, video: StoredVideo, piece: int) -> dict[str, object]:
@@ -166,7 +171,7 @@ def test_a_killed_run_goes_on_with_the_piece_it_was_at(
     whole = activity_of(session, street.videos[0])
     assert seen == [0, 1, 1]
     monkeypatch.undo()
-    again = activity_of(street.session(), street.videos[0])
+    again = activity_of(street.fresh(), street.videos[0])
     assert (whole.moved == again.moved).all()
     assert (whole.light == again.light).all()
     assert (whole.times_s == again.times_s).all()
@@ -175,7 +180,7 @@ def test_a_killed_run_goes_on_with_the_piece_it_was_at(
 def test_pieces_are_what_one_pass_sees(street: Street, monkeypatch: pytest.MonkeyPatch) -> None:
     pieces = activity_of(street.session(), street.videos[0])
     monkeypatch.setattr(activity, "PIECE_S", 1000.0)
-    whole = activity_of(street.session(), street.videos[0])
+    whole = activity_of(street.fresh(), street.videos[0])
     np.testing.assert_array_equal(pieces.times_s, whole.times_s)
     np.testing.assert_array_equal(pieces.moved, whole.moved)
 
@@ -195,11 +200,7 @@ def test_a_section_cites_both_sides(
     street: Street, language: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(section, "camera_tracks", lambda video, _: street.follow(None, video))  # type: ignore[arg-type]
-    monkeypatch.setattr(
-        section,
-        "link_cameras",
-        lambda videos, session: link_cameras(videos, session, street.follow),
-    )
+    monkeypatch.setattr(section, "link_cameras", lambda *given: link_cameras(*given, street.follow))
     [made] = linking.sections(street.videos, street.session(language=language))
     links, offsets = made.tables
     ids = {video.video_id for video in street.videos}
@@ -227,7 +228,7 @@ def test_one_camera_has_no_section(street: Street) -> None:
     assert linking.sections(street.videos[:1], street.session()) == []
 
 
-def walker(times_s: tuple[float, float], colour: tuple[int, int, int]) -> Callable[..., np.ndarray]:
+def walker(times_s: tuple[float, float]) -> Callable[..., np.ndarray]:
     """Return a drawing of one block that walks through between two times."""
 
     def draw(number: int, time_s: float, size_px: tuple[int, int]) -> np.ndarray:
@@ -235,7 +236,7 @@ def walker(times_s: tuple[float, float], colour: tuple[int, int, int]) -> Callab
         share = (time_s - times_s[0]) / (times_s[1] - times_s[0])
         if 0 <= share <= 1:
             left = int(share * (size_px[0] - 20))
-            image[30:80, left : left + 20] = colour
+            image[30:80, left : left + 20] = (220, 30, 30)
         return image
 
     return draw
@@ -254,9 +255,7 @@ def seen(image: np.ndarray, what: str) -> list[Detection]:
 
 def test_from_detections_to_json(tmp_path: Path) -> None:
     paths = [
-        make_video(
-            tmp_path / f"{name}.mp4", seconds=14.0, fps=5, draw=walker(times_s, (220, 30, 30))
-        )
+        make_video(tmp_path / f"{name}.mp4", seconds=14.0, fps=5, draw=walker(times_s))
         for name, times_s in (("door", (1.0, 5.0)), ("yard", (8.0, 12.0)))
     ]
     videos = [stored_video(path) for path in paths]
