@@ -14,16 +14,19 @@ def prompt(question: Question, encoder: str) -> str | None:
 
     Where the model sees the pictures itself, no lines are spoken of.
     """
-    words, language, parts = texts(), question.language, []
-    if encoder == "notes":
-        parts.append(words("prompt.instruction", language))
-    elif question.task not in TASKS:
+    words, language, task = texts(), question.language, question.task
+    if encoder != "notes" and task not in TASKS:
         return None
-    if question.task in TASKS:
-        parts.append(words(f"task.{question.task}.instruction", language))
+    parts = [words("prompt.context", language)] if encoder == "notes" else []
+    if task not in TASKS:
+        parts.append(words("prompt.instruction", language))
     parts.append(words("prompt.question", language, question=question.text))
     options = zip(ascii_uppercase, question.options, strict=False)
-    return "\n".join([*parts, *(f"{letter}. {option}" for letter, option in options)])
+    parts += [f"{letter}. {option}" for letter, option in options]
+    if task in TASKS:
+        # A small model does what stands last.
+        parts.append(words(f"task.{task}.instruction", language))
+    return "\n".join(parts)
 
 
 def answer(question: Question, text: str, evidence: Evidence) -> Answer | None:

@@ -52,9 +52,6 @@ _ZH = re.compile(
     + "|".join(w for w in _OF_WORD if not w.isascii())
     + ")"
 )
-_NOTED = re.compile(
-    r"^(\d+) ([a-z ]+?)(?: (?:across|(?:left|centre|right)(?: and (?:left|centre|right))?))?$"
-)
 # What would be said of a recording, and no instrument here sees or hears.
 _UNSEEN = re.compile(
     r"\b(weapons?|guns?|kni(?:fe|ves)|fights?|fighting|punch\w*|fall(?:s|ing)? (?:down|over)|fell"
@@ -98,23 +95,25 @@ def _unseen_in(text: str) -> list[str]:
 def _counted(count: int, kind: str, evidence: Evidence, answer: Answer, language: str) -> Finding:
     claim = texts()("check.count", language, count=count, things=_name(kind, count, language))
     noted = list(_noted(kind, evidence))
-    carrying = [note for note, there in noted if there == count]
+    carrying = [note for note, least, most in noted if least <= count <= most]
     if carrying:
         return Finding(claim, "supported", tuple(_cites(answer, evidence, carrying[:3])))
     # More than was ever noted goes against the notes; fewer may be a part of them.
-    most = max((there for _, there in noted), default=count)
-    return Finding(claim, "contradicted" if count > most else "unsupported")
+    highest = max((most for _, _, most in noted), default=count)
+    return Finding(claim, "contradicted" if count > highest else "unsupported")
 
 
-def _noted(kind: str, evidence: Evidence) -> Iterator[tuple[Note, int]]:
-    """Yield the notes that count things of a kind, and their counts."""
+def _noted(kind: str, evidence: Evidence) -> Iterator[tuple[Note, int, int]]:
+    """Yield the notes that count things of a kind, and from how many to how many they say.
+
+    A note says "3 people left"; a line over a chunk says "5 to 8 people across the picture".
+    """
+    name = f"{kind}|{'|'.join(many for many, one in _PLURALS.items() if one == kind) or kind + 's'}"
+    counted = re.compile(rf"(?<![\d.])(\d+)(?: to (\d+))? (?:{name})\b")
     for note in evidence.notes:
-        match = _NOTED.match(note.text) if note.kind == "objects" else None
-        if match is None:
-            continue
-        name = match.group(2)
-        if name == kind or _PLURALS.get(name, name.removesuffix("s")) == kind:
-            yield note, int(match.group(1))
+        match = counted.search(note.text) if note.kind == "objects" else None
+        if match:
+            yield note, int(match.group(1)), int(match.group(2) or match.group(1))
 
 
 def _cites(answer: Answer, evidence: Evidence, notes: list[Note]) -> Iterator[Citation]:

@@ -3,7 +3,11 @@
 import json
 import re
 from collections.abc import Mapping
+from functools import cache
+from itertools import zip_longest
 from typing import Any
+
+from agentkit_security.wording import texts
 
 MAX_CHARS = 4000  # of what a model wrote; more is not looked at
 MAX_REASON = 200
@@ -35,7 +39,7 @@ _LINE = re.compile(
 
 def anomaly_fields(text: str) -> Fields:
     """Return {"unusual": bool or None, "reason": str}."""
-    values = _values(text)
+    values = _values(text, "anomaly")
     unusual = _yes_or_no(values.get("unusual"))
     if unusual is None and "unusual" not in values:
         unusual = _yes_or_no(text.strip())
@@ -44,7 +48,7 @@ def anomaly_fields(text: str) -> Fields:
 
 def event_fields(text: str) -> Fields:
     """Return {"event": str or None, "who": list of str, "severity": 0..3 or None}."""
-    values = _values(text)
+    values = _values(text, "event")
     event = _text(values.get("event"))
     return {
         "event": None if not event or _NOTHING.match(event) else event,
@@ -53,15 +57,24 @@ def event_fields(text: str) -> Fields:
     }
 
 
-def _values(text: str) -> Mapping[str, Any]:
-    """Return the values that were written, by our names of them: from JSON, else from lines."""
+def _values(text: str, task: str) -> Mapping[str, Any]:
+    """Return the values that were written, by our names of them: from JSON, else from lines.
+
+    What only says the instruction again is no value.
+    """
     text = text[:MAX_CHARS]
-    written = _json(text)
-    if not written:
-        written = _lines(text)
-    return {
+    written = _json(text) or _lines(text)
+    values = {
         name: written[word] for name, words in _KEYS.items() for word in words if word in written
     }
+    return {name: value for name, value in values.items() if value not in _asked_for(task)}
+
+
+@cache
+def _asked_for(task: str) -> tuple[str, ...]:
+    """Return what the instructions of a task say of its values, in each language."""
+    instructions = [texts()(f"task.{task}.instruction", one) for one in texts().languages]
+    return tuple(value for one in instructions for value in _lines(one).values())
 
 
 def _json(text: str) -> dict[str, Any]:
@@ -79,11 +92,12 @@ def _json(text: str) -> dict[str, Any]:
 
 
 def _lines(text: str) -> dict[str, Any]:
-    """Return what stands after each "key:" up to the end of its line; the first one counts."""
+    """Return what stands after each "key:", to its line's end or the next key; the first counts."""
     values: dict[str, Any] = {}
-    for found in _LINE.finditer(text):
-        rest = text[found.end() :].lstrip(" \t")
-        values.setdefault(found.group(1).lower(), re.split(r"[\n;；]", rest, maxsplit=1)[0])
+    found = list(_LINE.finditer(text))
+    for key, following in zip_longest(found, found[1:]):
+        rest = text[key.end() : following.start() if following else len(text)]
+        values.setdefault(key.group(1).lower(), rest.strip().partition("\n")[0])
     return values
 
 

@@ -9,6 +9,8 @@ from agentkit_security.anomaly import Peak, Reason
 from agentkit_security.wording import joined, texts
 
 VERSION = "1"
+NOTED = ("objects", "motion", "scene")
+MAX_NOTED = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,7 @@ def _kept(session: SessionView, video: StoredVideo, peak: Peak) -> Any:
         language,
         start=f"{peak.start_s:.0f}",
         end=f"{peak.end_s:.0f}",
+        noted=noted(session, video, peak.start_s, peak.end_s),
         reasons=reasons_in_words(peak.reasons, language),
     )
     version = f"{VERSION} {sha256(question.encode()).hexdigest()[:16]}"
@@ -59,6 +62,18 @@ def _ask(session: SessionView, video: StoredVideo, peak: Peak, question: str) ->
         if chunk.index == 0 or (chunk.start_s < peak.end_s and peak.start_s < chunk.end_s)
     ]
     return session.ask(question, video, task="anomaly", chunks=chunks)
+
+
+def noted(session: SessionView, video: StoredVideo, start_s: float, end_s: float) -> str:
+    """Return what instruments noted between two times, each once.
+
+    It stands in the question, so that the search finds what the question is about, and so that
+    a small model need not find the time in the timeline.
+    """
+    until_s = min(end_s, video.duration_s)
+    notes = session.notes(video, min(start_s, until_s), until_s)
+    told = dict.fromkeys(note.text for note in notes if note.kind in NOTED)
+    return "; ".join(list(told)[:MAX_NOTED]) or "-"
 
 
 def reasons_in_words(reasons: tuple[Reason, ...], language: str) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from agentkit.types import SessionView, StoredVideo
-from agentkit_security.judging import reasons_in_words
+from agentkit_security.judging import noted, reasons_in_words
 from agentkit_security.tracks import Track
 from agentkit_security.watched import Watched, curve, watch
 from agentkit_security.wording import label, texts
@@ -81,7 +81,11 @@ def tools(session: SessionView) -> list[Callable[..., object]]:
         """Let the language model say what happens between two times: event, who, severity 0-3."""
         shown = session.video(video)
         question = texts()(
-            "task.event.question", session.language, start=f"{start_s:.0f}", end=f"{end_s:.0f}"
+            "task.event.question",
+            session.language,
+            start=f"{start_s:.0f}",
+            end=f"{end_s:.0f}",
+            noted=noted(session, shown, start_s, end_s),
         )
         chunks = [
             chunk.index
