@@ -5,6 +5,7 @@ import math
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path, PurePath
 from typing import Any, Literal
 
@@ -219,7 +220,7 @@ def _polygon(place: str, table: Mapping[str, Any]) -> tuple[Point, ...]:
     points = tuple(_point(place, "polygon", corner) for corner in corners)
     if points[0] == points[-1]:
         points = points[:-1]
-    if len(points) < 3 or abs(area(points)) < 1e-4:
+    if all(abs(area((points[0], one, other))) < 1e-4 for one, other in pairwise(points)):
         raise UsageError(f"{place}: polygon holds no part of the picture; move its corners apart")
     crossing = crossed(points)
     if crossing:
