@@ -89,17 +89,19 @@ def _list(as_json: bool) -> None:
     if as_json:
         show.as_json({"evaluators": [json_forms.evaluator(one) for one in found]})
     elif found:
-        show.table(("NAME", "DOMAIN", "METRICS", "SOURCE"), [_listed(one) for one in found])
+        for one in found:
+            _say_found(one)
     else:
         show.remark("no installed plugin has an evaluator, or plugins are switched off")
     for line in broken:
         show.remark(f"left out: {line}")
 
 
-def _listed(found: "Found") -> tuple[str, ...]:
+def _say_found(found: "Found") -> None:
     one = found.evaluator
-    cells = (one.name, found.plugin, ", ".join(one.ranges), one.source)
-    return tuple(map(show.printable, cells))
+    typer.echo(show.printable(f"{one.name} ({found.plugin})"))
+    typer.echo(show.printable(f"  metrics  {', '.join(one.ranges)}"))
+    typer.echo(show.printable(f"  source   {one.source}"))
 
 
 def _say(found: "Found", first: "Evaluation", both: "Paired | None") -> None:

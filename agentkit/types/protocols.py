@@ -97,9 +97,14 @@ class Evaluator(Protocol):
     "NAME/LABEL" is NAME of one label and has its range; one that is undefined is left out.
     """
 
-    name: str
-    source: str
-    ranges: Mapping[str, tuple[float, float]]
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def source(self) -> str: ...
+
+    @property
+    def ranges(self) -> Mapping[str, tuple[float, float]]: ...
 
     def evaluate(self, predictions: Path, ground_truth: Path) -> Evaluation:
         """Return the metrics of predictions, read from the field's own file formats.

@@ -273,7 +273,7 @@ def test_lists_and_checks_name_the_plugin_and_show_the_others(
     assert main(["eval"]) == 0
     said = capsys.readouterr()
     assert "left out: plugin 'broken', hook register_evaluators: " in said.err
-    assert "  security  " in said.out
+    assert " (security)\n  metrics  " in said.out
     assert main(["broken-command"]) == 1
     assert "hook register_commands: " in capsys.readouterr().err
 

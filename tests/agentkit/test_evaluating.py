@@ -129,8 +129,7 @@ def test_every_evaluator_is_listed_with_its_source_and_the_broken_are_named(
     assert main(["eval"]) == 0
     said = capsys.readouterr()
     assert said.out == (
-        "NAME    DOMAIN  METRICS           SOURCE\n"
-        "naming  names   accuracy, errors  share of right names\n"
+        "naming (names)\n  metrics  accuracy, errors\n  source   share of right names\n"
     )
     lost = "plugin 'half', hook register_evaluators: OSError: lost"
     assert f"left out: {lost}\n" in said.err
