@@ -12,7 +12,14 @@ from agentkit_media.judging import judged
 from agentkit_media.material import Material
 from agentkit_media.names import CAPTIONED, INTRODUCED, SAID, TITLED
 from agentkit_media.scenes import Scene
-from agentkit_media.script import DIALOGUE, SLUG, action_of, script_of
+from agentkit_media.script import (
+    ACTION,
+    DIALOGUE,
+    SLUG,
+    ScriptLine,
+    action_of,
+    script_of,
+)
 from agentkit_media.themes import marks_of, parts_of, themes_of
 from agentkit_media.timeline import timeline_section
 from agentkit_media.wording import Words, clock, short, span
@@ -56,7 +63,7 @@ def _scenes(found: Breakdown, words: Words, answers: Judged) -> Section:
     longest = sorted(found.scenes, key=lambda scene: scene.start_s - scene.end_s)[:FIGURES]
     figures = [_scene_cite(s, words) for s in sorted(longest, key=lambda s: s.start_s)]
     body = "\n\n".join([*lines, words("noted_places")])
-    table = Table(words("scenes"), head, rows)
+    table = Table(words("table_scenes"), head, rows)
     return Section(words("scenes"), body, tables=(table,), figures=tuple(figures))
 
 
@@ -123,7 +130,7 @@ def _without_empty(
 def _characters(found: Breakdown, session: SessionView, words: Words) -> Section:
     rows = tuple(_character_row(found.material, one, words) for one in found.characters)
     head = tuple(words(f"head_{name}") for name in "name how named first last".split())
-    tables = [Table(words("characters"), head, rows)] if rows else []
+    tables = [Table(words("table_characters"), head, rows)] if rows else []
     body = [] if rows else [words("no_characters")]
     groups, reason = groups_of(found.material, session)
     if groups:
@@ -188,7 +195,7 @@ def _themes(found: Breakdown, words: Words) -> Section:
         )
         for mark in marks_of(material, spans)
     ]
-    tables = [Table(words("themes"), head, tuple(rows))]
+    tables = [Table(words("table_themes"), head, tuple(rows))]
     if marks:
         tables.append(Table(words("part"), (words("head_time"), words("head_terms")), tuple(marks)))
     return Section(words("themes"), tables=tuple(tables))
@@ -205,7 +212,9 @@ def _highlights(found: Breakdown, words: Words, answers: Judged) -> Section:
     ]
     head = tuple(words(f"head_{name}") for name in ("time", "score", "reasons"))
     figures = tuple(row.citations[0] for row in rows)
-    return Section(title, tables=(Table(title, head, tuple(rows)),), figures=figures)
+    return Section(
+        title, tables=(Table(words("table_highlights"), head, tuple(rows)),), figures=figures
+    )
 
 
 def _highlight_row(
@@ -236,18 +245,30 @@ def reasons_of(moment: Highlight, words: Words) -> str:
 
 def _script(found: Breakdown, words: Words) -> Section:
     material = found.material
+    scene_at = {scene.start_s: scene for scene in found.scenes}
     lines = script_of(found.scenes, found.characters, words, material.options.names_language)
-    rows = []
-    for line in lines[:SCRIPT_ROWS]:
-        who = line.speaker or (words("unknown_speaker") if line.kind == DIALOGUE else "")
-        who += f" ({words('captioned')})" if line.by_caption else ""
-        text = line.text if line.kind != DIALOGUE else f"\u201c{line.text}\u201d"
-        cells = (clock(line.start_s), who, text)
-        why = short(text) if line.kind != SLUG else short(line.text)
-        rows.append(Row(cells, (material.cite_span(line.start_s, line.end_s, why),)))
-    head = words("head_time"), words("head_name"), words("script")
+    rows: list[Row] = []
+    for line in lines:
+        if line.kind == SLUG:
+            scene = scene_at[line.start_s]
+            said = " \u2014 ".join(filter(None, (line.text, action_of(scene, words))))
+            text, cite = f"{scene.number}. {said}", _scene_cite(scene, words)
+        elif line.start_s in scene_at and line.kind == ACTION and line.end_s == scene.end_s:
+            continue  # stands in the heading's row
+        else:
+            text = f"\u201c{line.text}\u201d" if line.kind == DIALOGUE else line.text
+            cite = material.cite_span(line.start_s, line.end_s, short(line.text))
+        rows.append(Row((clock(line.start_s), _speaker(line, words), text), (cite,)))
     body = words("script_note")
-    if len(lines) > SCRIPT_ROWS:
-        body += "\n\n" + words("more", count=len(lines) - SCRIPT_ROWS)
-    kept_head, kept = _without_empty(head, rows)
-    return Section(words("script"), body, tables=(Table(words("script"), kept_head, kept),))
+    if len(rows) > SCRIPT_ROWS:
+        body += "\n\n" + words("more", count=len(rows) - SCRIPT_ROWS)
+    head = words("head_time"), words("head_name"), words("script")
+    kept_head, kept = _without_empty(head, rows[:SCRIPT_ROWS])
+    return Section(words("script"), body, tables=(Table(words("table_script"), kept_head, kept),))
+
+
+def _speaker(line: ScriptLine, words: Words) -> str:
+    if line.kind != DIALOGUE:
+        return ""
+    caption = f" ({words('captioned')})" if line.by_caption else ""
+    return (line.speaker or words("unknown_speaker")) + caption

@@ -16,26 +16,38 @@ def timeline_section(found: Breakdown, words: Words) -> Section:
     values = tuple(round(value / 10, 3) for value in found.highlights.curve)
     curve = Curve(words("curve"), LOOK_S, values, video.video_id)
     curves = (curve,) if any(values) else ()
-    timeline = Timeline(title, video.duration_s, tuple(lanes), curves)
+    timeline = Timeline(words("table_timeline"), video.duration_s, tuple(lanes), curves)
     return Section(title, timelines=(timeline,))
 
 
 def _lanes(found: Breakdown, words: Words) -> list[Lane]:
     material = found.material
-    scenes = [Span(s.start_s, s.end_s, label(s, words), "scene") for s in found.scenes]
+    scenes = [Span(s.start_s, s.end_s, label(s, words), words("lane_scenes")) for s in found.scenes]
     shots = [
-        Span(shot.start_s, shot.end_s, _shot_label(shot.number, shot.begins, words), "shot")
+        Span(
+            shot.start_s,
+            shot.end_s,
+            _shot_label(shot.number, shot.begins, words),
+            words("lane_shots"),
+        )
         for shot in material.shots
     ]
-    speech = [Span(n.start_s, n.end_s, short(n.text, 60), "speech") for n in material.of("speech")]
-    written = [Span(n.start_s, n.end_s, short(n.text, 60), "text") for n in material.of("ocr")]
+    speech = [
+        Span(n.start_s, n.end_s, short(n.text, 60), words("lane_speech"))
+        for n in material.of("speech")
+    ]
+    written = [
+        Span(n.start_s, n.end_s, short(n.text, 60), words("lane_written"))
+        for n in material.of("ocr")
+    ]
     moments = [
-        Span(m.start_s, m.end_s, f"{m.score:.1f}", "highlight") for m in found.highlights.moments
+        Span(m.start_s, m.end_s, f"{m.score:.1f}", words("lane_highlights"))
+        for m in found.highlights.moments
     ]
     named = [
         (
-            words("lane_characters", name=one.name),
-            [Span(a, b, one.name, "name") for a, b in one.stretches],
+            words("lane_characters", who=one.name),
+            [Span(a, b, one.name, words("lane_name")) for a, b in one.stretches],
         )
         for one in found.characters
         if one.is_person

@@ -25,10 +25,10 @@ class Words:
 
 
 def clock(time_s: float) -> str:
-    """Return 75.4 as "1:15", 3675 as "1:01:15"."""
+    """Return 75.4 as "01:15", 3675 as "1:01:15"."""
     minutes, seconds = divmod(int(time_s), 60)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes:02}:{seconds:02}"
 
 
 def span(start_s: float, end_s: float) -> str:

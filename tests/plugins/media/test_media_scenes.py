@@ -1,5 +1,6 @@
 """A drawn film of several shots with given notes: scenes, moods, links."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -164,7 +165,7 @@ def test_scenes_fill_any_video_without_a_gap(cuts: list[tuple[float, str]]) -> N
     scenes = break_down(video, session_of(video, notes)).scenes
     assert scenes[0].start_s == 0.0
     assert scenes[-1].end_s == 64.0
-    assert all(a.end_s == b.start_s for a, b in zip(scenes, scenes[1:], strict=False))
+    assert all(a.end_s == b.start_s for a, b in pairwise(scenes))
 
 
 def test_the_path_is_only_for_pictures(tmp_path: Path) -> None:
