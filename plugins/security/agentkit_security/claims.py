@@ -43,7 +43,7 @@ _THINGS = {
 _OF_WORD = {word: kind for kind, words in _THINGS.items() for word in words.split()}
 _PLURALS = {"people": "person", "buses": "bus"}
 _EN = re.compile(
-    r"\b(\d{1,3}|" + "|".join(w for w in _NUMBERS if w.isascii() and w not in ("a", "an", "no"))
+    r"(?<![\d.,])\b(\d{1,3}|" + "|".join(w for w in _NUMBERS if w.isascii() and w not in ("a", "an", "no"))
     + r")\s+(?:[a-z]+\s+)?(" + "|".join(w for w in _OF_WORD if w.isascii()) + r")\b",
     re.IGNORECASE,
 )  # fmt: skip

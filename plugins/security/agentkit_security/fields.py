@@ -41,7 +41,8 @@ def anomaly_fields(text: str) -> Fields:
     """Return {"unusual": bool or None, "reason": str}."""
     values = _values(text, "anomaly")
     unusual = _yes_or_no(values.get("unusual"))
-    if unusual is None and "unusual" not in values:
+    said = _json(text[:MAX_CHARS]) or _lines(text[:MAX_CHARS])
+    if unusual is None and said.keys().isdisjoint(_KEYS["unusual"]):  # "No. It is as before."
         unusual = _yes_or_no(text.strip())
     return {"unusual": unusual, "reason": _text(values.get("reason"))}
 
