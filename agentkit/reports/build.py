@@ -183,8 +183,9 @@ class _Builder:
         own = self._domain.notices(words.language)
         unfinished = [self._unfinished(v) for v in self._videos if v.state != "ready"]
         about = [] if self._wanted.redact else [words("notice.unredacted")]
-        about += [words("notice.redacted_text")] if redaction.hides_names else []
-        about += [words("notice.redacted_frames")] if redaction.hides_pictures else []
+        if not own:  # else the domain says it better
+            about += [words("notice.redacted_text")] if redaction.hides_names else []
+            about += [words("notice.redacted_frames")] if redaction.hides_pictures else []
         broken = [
             words("notice.broken", reason=self._redactor.text(line)) for line in self._domain.broken
         ]

@@ -9,8 +9,15 @@ from agentkit.reports.runs import evidence
 from agentkit.terms import content_terms, words
 from agentkit.types import Citation, Note
 
-CARRIED = 0.6  # share of a sentence's words that notes must have; a wrong noun is one of a few
-MAX_CITATIONS = 3  # of one sentence
+MAX_CITATIONS = 4  # of one sentence
+SAME_LETTERS = 5  # "presidential" is carried by "president"
+
+# What summaries say of any video: the words claim nothing that a note could have.
+_TELLING = frozenset(
+    "show display depict feature include capture present several various multiple different"
+    " together some".split()
+)
+_MEANS = dict.fromkeys(("mov", "move", "movement"), "motion")  # as the instrument notes it
 
 _CLAUSE = re.compile(r"[,;:.()]")  # "in 2015, partners" counts no partners
 _CHINESE = re.compile("[\u3400-\u4dbf\u4e00-\u9fff]+")
@@ -20,6 +27,14 @@ _CHINESE = re.compile("[\u3400-\u4dbf\u4e00-\u9fff]+")
 class _Offered:
     citation: Citation
     terms: frozenset[str]
+
+    def carries(self, wanted: set[str]) -> set[str]:
+        """Return which of these words it has, or has the beginning of."""
+        return {
+            term
+            for term in wanted
+            if term in self.terms or any(same_beginning(term, other) for other in self.terms)
+        }
 
 
 class Carriers:
@@ -32,15 +47,16 @@ class Carriers:
         self._noted = noted
 
     def of(self, sentence: str) -> tuple[Citation, ...]:
-        """Return what carries a sentence; nothing where too few of its words are noted.
+        """Return what carries a sentence; nothing where one of its words is not noted.
 
-        Each further citation is there for words that those before it lack. A number must stand in
-        one note together with the word that follows it: "5 trucks" is not carried by "5 people"
-        beside "1 truck".
+        One wrong noun makes a sentence wrong, so none may be missing. What the words say together
+        is not understood: "on the right" carries "to the right". Each further citation is there
+        for words that those before it lack. A number must stand in one note together with the
+        word that follows it: "5 trucks" is not carried by "5 people" beside "1 truck".
         """
         wanted = set(terms_of(sentence))
         chosen, left = self._chosen(wanted)
-        if not wanted or len(left) > (1 - CARRIED) * len(wanted):
+        if not wanted or left:
             return ()
         if not all(self._is_noted(pair) for pair in counted(sentence)):
             return ()
@@ -51,11 +67,11 @@ class Carriers:
         chosen: list[_Offered] = []
         left = set(wanted)
         while left and self._offered and len(chosen) < MAX_CITATIONS:
-            best = max(self._offered, key=lambda offered: len(left & offered.terms))
-            if not left & best.terms:
+            best = max(self._offered, key=lambda offered: len(offered.carries(left)))
+            if not (carried := best.carries(left)):
                 break
             chosen.append(best)
-            left -= best.terms
+            left -= carried
         return chosen, left
 
     def _is_noted(self, pair: frozenset[str]) -> bool:
@@ -74,8 +90,14 @@ def counted(sentence: str) -> Iterator[frozenset[str]]:
 
 def terms_of(text: str) -> list[str]:
     """Return what a sentence is about: stems of words; of Chinese, pairs of characters."""
-    latin = content_terms(_CHINESE.sub(" ", text))
-    return list(dict.fromkeys([*latin, *_pairs(text)]))
+    latin = [_MEANS.get(term, term) for term in content_terms(_CHINESE.sub(" ", text))]
+    return list(dict.fromkeys([*(term for term in latin if term not in _TELLING), *_pairs(text)]))
+
+
+def same_beginning(one: str, other: str) -> bool:
+    """Say whether the shorter of two words begins the longer, and is no short word."""
+    short, long = sorted((one, other), key=len)
+    return len(short) >= SAME_LETTERS and short.isalpha() and long.startswith(short)
 
 
 def terms_in(text: str) -> list[str]:

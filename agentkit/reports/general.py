@@ -72,7 +72,7 @@ class _General:
             for name in self._video.instruments
             if INSTRUMENTS.get(name, name) not in noted
         ]
-        body = words("general.nothing_by", names=", ".join(silent)) if silent else ""
+        body = words("general.nothing_by", names=words.listed(silent)) if silent else ""
         if not notes:
             return Section(words("general.timeline"), words("general.nothing"))
         drawn = timeline(self._video, notes, words)

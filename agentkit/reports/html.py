@@ -11,7 +11,7 @@ from agentkit.reports.numbering import Numbers
 from agentkit.reports.places import clip_url
 from agentkit.reports.svg import timeline_svg
 from agentkit.reports.wording import Words, clock, number, span
-from agentkit.types import Citation, Exhibit, Report, Timeline
+from agentkit.types import Citation, Exhibit, Report, ReportedVideo, Timeline
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -71,6 +71,10 @@ class _Page:
     @property
     def made(self) -> list[tuple[str, str]]:
         return made(self.report)
+
+    def looked(self, video: ReportedVideo) -> str:
+        names = (self.words.named("instrument", name) for name in video.instruments)
+        return self.words.listed(names)
 
     def name_of(self, cite: Citation) -> str:
         names = {video.video_id: video.name for video in self.report.videos}

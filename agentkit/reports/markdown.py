@@ -69,7 +69,7 @@ class _Page:
         counts = count_verdicts(report.sections)
         told = [f"{count} {words(f'verdict.{name}')}" for name, count in counts.items() if count]
         if told:
-            yield f"{words('page.claims')}: {', '.join(told)}"
+            yield f"{words('page.claims')}: {words.listed(told)}"
         if report.notices:
             yield f"**{words('page.notices')}**"
             yield "\n".join(f"> - {escaped(notice)}" for notice in report.notices)
@@ -88,7 +88,7 @@ class _Page:
             short = words("coverage.short_events", seconds=number(video.step_s))
             yield f"  - {words('coverage.step')}: {step}. {short}"
         names = [words.named("instrument", name) for name in video.instruments]
-        looked = ", ".join(map(escaped, names)) or words("coverage.nobody")
+        looked = words.listed(map(escaped, names)) or words("coverage.nobody")
         yield f"  - {words('coverage.instruments')}: {looked}"
         for reason in video.missing:
             yield f"  - {words('coverage.missing')}: {escaped(reason)}"

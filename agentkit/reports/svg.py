@@ -17,7 +17,7 @@ from agentkit.types import Curve, Lane, Span, Timeline
 WIDTH = 1000
 LEFT, RIGHT = 168, 24  # of the plot: lane names stand left of it
 AXIS_H, LANE_H, ROW_H, CURVE_H, LEGEND_H = 30, 12, 20, 48, 30
-MAX_ROWS = 4  # of one lane, where its spans overlap
+MAX_ROWS = 8  # of one lane, where its spans overlap
 MIN_SPAN = 2.5  # what lasts a moment can still be seen
 COLOURS = (  # of kinds, as in report.css; there they change with the reader's light or dark
     "#2f6d93", "#966110", "#38785a", "#954a6d", "#625ba3", "#9c4f35", "#566f16", "#5e6a76",

@@ -1,5 +1,6 @@
 """The words of a page, in the report's language, and how times and spans are written."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 
@@ -20,6 +21,10 @@ class Words:
 
     def __call__(self, name: str, /, **values: object) -> str:
         return texts()(name, self.language, **values)
+
+    def listed(self, names: Iterable[str]) -> str:
+        """Return names one after the other, as the language parts them."""
+        return ("\u3001" if self.language == "zh" else ", ").join(names)
 
     def named(self, group: str, name: str) -> str:
         """Return the word for a name of ours in `group`, or the name itself where it has none."""

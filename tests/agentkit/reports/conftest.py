@@ -26,7 +26,7 @@ from agentkit.types import (
 
 FILM = "ab" * 32
 INSTRUMENTS = ("objects", "speech", "ocr", "shots", "motion", "scene")
-SAYS = "A person stands left beside 2 cars. The ship sinks."
+SAYS = "A person is left of 2 cars. The ship sinks."
 
 
 def jpeg(colour: tuple[int, int, int] = (40, 90, 160)) -> bytes:

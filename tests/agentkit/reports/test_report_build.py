@@ -36,7 +36,7 @@ from agentkit.types import (
     Timeline,
 )
 
-GENERAL = ["Timeline", "What is seen", "What is said", "What is written on screen", "Shots"]
+GENERAL = ["Notes over time", "What is seen", "What is said", "What is written on screen", "Shots"]
 
 
 def domain_of(*hooks: Callable[..., Any], name: str = "cooking") -> Domain:
@@ -69,7 +69,7 @@ def test_a_report_of_the_general_domain(session: RecordedSession) -> None:
     video = session.stored[0]
     assert report.title == "Report on film.mp4"
     assert titles(report) == ["Summary", *GENERAL]
-    assert section(report, "Timeline").body == "Looked or listened and noted nothing: scene."
+    assert section(report, "Notes over time").body == "Looked or listened and noted nothing: scene."
     things, *_ = section(report, "What is seen").tables
     assert things.head == ("What", "Most at once", "Noted for", "When")
     assert (
@@ -90,7 +90,7 @@ def test_a_report_of_the_general_domain(session: RecordedSession) -> None:
         ("1", "00:00\u201300:08", "1 person and 2 cars"),
         ("2", "00:08\u201300:20", "2 people and EXIT | <b>now</b>"),
     ]
-    (timeline,) = section(report, "Timeline").timelines
+    (timeline,) = section(report, "Notes over time").timelines
     assert [lane.name for lane in timeline.lanes] == [
         *("Shots", "people", "cars", "Speech", "Text on screen")
     ]
@@ -134,7 +134,7 @@ def test_everything_cited_is_in_the_video_and_in_the_appendix_once(
 def test_the_summary_says_which_sentence_the_notes_carry(session: RecordedSession) -> None:
     found = section(report_of(session), "Summary").findings
     assert [(finding.claim, finding.verdict) for finding in found] == [
-        ("A person stands left beside 2 cars.", "supported"),
+        ("A person is left of 2 cars.", "supported"),
         ("The ship sinks.", "unsupported"),
     ]
     assert found[0].citations
@@ -167,7 +167,7 @@ def test_the_order_is_summary_domain_overview_general(session: RecordedSession, 
         *(f"Dish of 10 notes \u00b7 {first}", f"Dish of 0 notes \u00b7 {second}"),
         "2 dishes",
         *(f"{title} \u00b7 {first}" for title in GENERAL),
-        f"Timeline \u00b7 {second}",
+        f"Notes over time \u00b7 {second}",
     ]
     assert [video.name for video in both.videos] == [first, second]
 
@@ -372,17 +372,19 @@ def test_other_notes_are_shown_as_they_are(session: RecordedSession) -> None:
     video = session.stored[0]
     session.noted = {video.video_id: [Note(2.0, 4.0, "steam", "much steam", 0.8)]}
     report = report_of(session, summary=False)
-    assert titles(report) == ["Timeline", "Other notes"]
+    assert titles(report) == ["Notes over time", "Other notes"]
     assert cells(section(report, "Other notes").tables[0]) == [
         ("steam", "much steam", "00:02\u201300:04")
     ]
-    assert [lane.name for lane in section(report, "Timeline").timelines[0].lanes] == ["steam"]
+    assert [lane.name for lane in section(report, "Notes over time").timelines[0].lanes] == [
+        "steam"
+    ]
 
 
 def test_a_video_of_which_nothing_was_noted(session: RecordedSession) -> None:
     session.noted = {}
     report = report_of(session, summary=False)
-    assert report.sections == (Section("Timeline", "Nothing was noted of this video."),)
+    assert report.sections == (Section("Notes over time", "Nothing was noted of this video."),)
     assert report.exhibits == ()
     assert "Nothing in this report cites the video." in markdown(report)
 
@@ -457,7 +459,7 @@ def test_progress_is_told(session: RecordedSession) -> None:
     assert session.told == [
         ("Summary", 0, 3),
         ("general", 1, 3),
-        ("Timeline", 2, 3),
+        ("Notes over time", 2, 3),
         *(("Key frames", min(done, frames), frames) for done in range(8, frames + 8, 8)),
     ]
 

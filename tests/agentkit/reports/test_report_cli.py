@@ -78,7 +78,7 @@ def test_json_says_what_was_written(run: Run, folder: Path, tmp_path: Path) -> N
         "nbytes": path.stat().st_size,
         "title": "Report on film.mp4",
         "videos": [stored_video(folder / "film.mp4").video_id],
-        "sections": ["Timeline", "What is said", "Shots"],
+        "sections": ["Notes over time", "What is said", "Shots"],
         "findings": {"supported": 3, "contradicted": 0, "unsupported": 0},
         "exhibits": 3,
         "notices": made["notices"],

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentkit.reports.carried import Carriers, terms_in, terms_of
+from agentkit.reports.carried import Carriers, same_beginning, terms_in, terms_of
 from agentkit.reports.summary import Said, claims, sentences
 from agentkit.testing import stored_video
 from agentkit.types import Citation, Finding, Note
@@ -14,6 +14,7 @@ from agentkit.types import Citation, Finding, Note
 FILM = stored_video("/films/film.mp4", 60.0)
 NOTES = (
     Note(0.0, 4.0, "objects", "5 people across"),
+    Note(0.0, 4.0, "motion", "some motion left"),
     Note(4.0, 8.0, "objects", "1 truck right"),
     Note(4.0, 8.0, "colours", "white truck"),
     Note(9.0, 15.0, "speech", "Today we reached a deal with our partners."),
@@ -26,7 +27,11 @@ NOTES = (
     ("sentence", "carried_by"),
     [
         ("The video shows 5 people.", [0.0]),
-        ("Five people walk across, with a white truck on the right.", [0.0, 4.0, 4.0]),
+        ("Several people are shown across, with a white truck on the right.", [0.0, 4.0, 4.0]),
+        ("A medical procedure where 5 people are across, with a white truck.", []),
+        ("5 people are moving.", [0.0, 0.0]),
+        ("5 people are sleeping.", []),
+        ("A partnership deal was reached.", [9.0]),  # "partners" says so
         ("The video shows 5 trucks.", []),  # 5 is that of the people
         ("The video shows 6 people.", []),
         ("A deal was reached with partners.", [9.0]),
@@ -34,7 +39,7 @@ NOTES = (
         ("On July 15, 2015, partners reached a deal.", []),
         ("A dog chases a red ball.", []),
         ("It is the video.", []),  # claims nothing that a note could carry
-        ("\u4eca\u5929\u8fbe\u6210\u4e86\u534f\u8bae\u3002", [30.0]),
+        ("\u6211\u4eec\u8fbe\u6210\u4e86\u534f\u8bae\u3002", [30.0]),
         ("\u4e00\u53ea\u732b\u5728\u7761\u89c9\u3002", []),
     ],
 )
@@ -49,13 +54,13 @@ def test_the_answers_own_citations_come_first() -> None:
 
 
 @given(st.text(max_size=60), st.lists(st.text(max_size=20), max_size=4))
-def test_what_carries_a_sentence_has_most_of_its_words(sentence: str, texts: Sequence[str]) -> None:
+def test_what_carries_a_sentence_has_all_its_words(sentence: str, texts: Sequence[str]) -> None:
     notes = [Note(float(at), at + 1.0, "speech", text) for at, text in enumerate(texts)]
     found = Carriers(FILM.video_id, (), notes).of(sentence)
     if found:
         cited = {term for cite in found for term in terms_in(texts[int(cite.start_s)])}
-        wanted = set(terms_of(sentence))
-        assert len(wanted & cited) >= 0.6 * len(wanted) > 0
+        for term in terms_of(sentence):
+            assert term in cited or any(same_beginning(term, other) for other in cited)
 
 
 @pytest.mark.parametrize(
@@ -83,19 +88,19 @@ def test_any_text_is_cut_into_sentences(text: str) -> None:
 def test_what_the_domain_found_against_a_sentence_counts() -> None:
     against = Citation(FILM.video_id, 9.0, 15.0, "speech: no truck")
     said = Said(
-        "5 people walk across. A white truck stands right. The deal is reached.",
+        "5 people are across. A white truck is right. The deal is reached.",
         True,
         (),
         (
             Finding("white truck", "contradicted", (against,)),
             Finding("deal reached", "unsupported"),
             Finding("70 g of salt are used", "unsupported"),
-            Finding("people walk", "supported"),
+            Finding("people across", "supported"),
         ),
     )
     assert [(one.claim, one.verdict) for one in claims(said, FILM, NOTES)] == [
-        ("5 people walk across.", "supported"),
-        ("A white truck stands right.", "contradicted"),
+        ("5 people are across.", "supported"),
+        ("A white truck is right.", "contradicted"),
         ("The deal is reached.", "unsupported"),
         ("70 g of salt are used", "unsupported"),
     ]
@@ -103,9 +108,9 @@ def test_what_the_domain_found_against_a_sentence_counts() -> None:
 
 
 def test_an_answer_without_support_gives_no_claim() -> None:
-    assert claims(Said("5 people walk across.", False, (), ()), FILM, NOTES) == ()
+    assert claims(Said("5 people are across.", False, (), ()), FILM, NOTES) == ()
 
 
 def test_a_sentence_that_says_that_nothing_is_said_is_no_claim() -> None:
-    said = Said("The video does not mention a dog. 5 people walk across.", True, (), ())
-    assert [one.claim for one in claims(said, FILM, NOTES)] == ["5 people walk across."]
+    said = Said("The video does not mention a dog. 5 people are across.", True, (), ())
+    assert [one.claim for one in claims(said, FILM, NOTES)] == ["5 people are across."]
