@@ -154,7 +154,7 @@ def histograms(rgb: Floats) -> Floats:
     greys = _shared(light * (GREYS - 1), GREYS, around=False)
     colours = np.einsum("...n,...nh,...nl->...hl", colourful, hues, lights)
     rest = np.einsum("...n,...ng->...g", 1 - colourful, greys)
-    flat = np.concatenate([colours.reshape(*colours.shape[:-2], -1), rest], axis=-1)
+    flat = np.concatenate([colours.reshape(*rest.shape[:-1], HUES * LIGHTS), rest], axis=-1)
     return np.asarray(flat / rgb.shape[-2])
 
 

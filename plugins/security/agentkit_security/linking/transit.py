@@ -105,7 +105,7 @@ def _edge_ratios(passages: Passages, probabilities: Floats) -> Floats:
     edges = passages.edges
     everything = np.bincount(edges.ravel(), minlength=75)
     linked = np.bincount(edges.ravel(), weights=probabilities.ravel(), minlength=75)
-    share = (everything / everything.sum())[edges]
+    share = (everything / max(everything.sum(), 1))[edges]
     others = PRIOR_LINKS * share + linked[edges] - probabilities
     return np.asarray(others / (PRIOR_LINKS + linked.sum() - probabilities) / share)
 
