@@ -24,20 +24,24 @@ def found(phrases: Iterable[str], text: str) -> tuple[str, ...]:
     """
     words = f" {folded(text)} "
     squeezed = words.replace(" ", "")
-    return tuple(phrase for phrase in phrases if _stands(folded(phrase), words, squeezed))
+    return tuple(
+        phrase
+        for phrase in phrases
+        for whole, bare in [_looked_for(phrase)]
+        if whole in words or (bare and bare in squeezed)
+    )
 
 
-def _stands(phrase: str, words: str, squeezed: str) -> bool:
-    if not phrase:
-        return False
-    if f" {phrase} " in words:
-        return True
-    bare = phrase.replace(" ", "")
-    return bare in squeezed if _is_chinese(bare) or len(bare) >= SQUEEZED_LETTERS else False
+@lru_cache(maxsize=4096)
+def _looked_for(phrase: str) -> tuple[str, str]:
+    """Return a phrase as it stands between words, and without spaces where that may be looked for.
 
-
-def _is_chinese(text: str) -> bool:
-    return any("\u4e00" <= letter <= "\u9fff" for letter in text)
+    A phrase without a letter is found nowhere.
+    """
+    words = folded(phrase)
+    bare = words.replace(" ", "")
+    alone = len(bare) >= SQUEEZED_LETTERS or any("\u4e00" <= c <= "\u9fff" for c in bare)
+    return f" {words} " if words else "\n", bare if alone else ""
 
 
 def _singular(word: str) -> str:

@@ -32,8 +32,10 @@ class Seen:
 
 def instruments_seen(video: StoredVideo, session: SessionView) -> list[Seen]:
     """Return the instruments of a video's notes, first noted first."""
-    notes = session.notes(video.video_id)
-    by_instrument = {item.id: _notes_of(item, notes) for item in instruments()}
+    by_instrument: dict[str, list[Note]] = {item.id: [] for item in instruments()}
+    for note in session.notes(video.video_id):
+        for item_id in _told_by(note):
+            by_instrument[item_id].append(note)
     seen = [_seen(video, item, own) for item in instruments() if (own := by_instrument[item.id])]
     return sorted(seen, key=lambda one: (one.spans_s[0][0], one.instrument.id))
 
@@ -49,14 +51,11 @@ def merged(spans: Iterable[tuple[float, float]], join_s: float) -> list[tuple[fl
     return joined
 
 
-def _notes_of(item: Instrument, notes: Sequence[Note]) -> list[Note]:
-    return [note for note in notes if _tells(item, note)]
-
-
-def _tells(item: Instrument, note: Note) -> bool:
+def _told_by(note: Note) -> list[str]:
+    """Return the ids of the instruments that a note names, or that the detector takes for them."""
     if note.kind in SEEN_KINDS:
-        return bool(found(item.coco, note.text))
-    return note.kind not in NO_WORDS_KINDS and item.id in named_in(note.text)
+        return [item.id for item in instruments() if found(item.coco, note.text)]
+    return [] if note.kind in NO_WORDS_KINDS else named_in(note.text)
 
 
 def _how(note: Note) -> str:

@@ -44,13 +44,16 @@ def named_in(text: str) -> list[str]:
 
     "Harmonic scalpel" names no scalpel: of names that lie in each other the longest counts.
     """
-    here = {item.id: found(item.all_names, text) for item in instruments()}
-    every = [folded(name) for names in here.values() for name in names]
-    return [
-        item_id
-        for item_id, names in here.items()
-        if any(not _inside_another(folded(name), every) for name in names)
-    ]
+    here = found(_owners(), text)
+    every = [folded(name) for name in here]
+    named = {_owners()[name] for name in here if not _inside_another(folded(name), every)}
+    return [item.id for item in instruments() if item.id in named]
+
+
+@cache
+def _owners() -> dict[str, str]:
+    """Return whose name each name is."""
+    return {name: item.id for item in instruments() for name in item.all_names}
 
 
 def _inside_another(name: str, every: list[str]) -> bool:

@@ -9,6 +9,7 @@ import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,7 @@ class Protocol:
         return self.steps[self.index(step_id)]
 
 
+@cache
 def shipped() -> tuple[str, ...]:
     """Return the names of the protocols that come with the plugin."""
     folder = files("agentkit_healthcare") / "protocols"
@@ -102,8 +104,7 @@ def load(name: str) -> Protocol:
         UsageError: there is none, or the file breaks a rule; names file, step and remedy.
     """
     if name in shipped():
-        text = (files("agentkit_healthcare") / "protocols" / f"{name}.toml").read_text("utf-8")
-        return parse(text, f"{name}.toml")
+        return _shipped(name)
     path = Path(name).expanduser()
     if not path.is_file():
         near = difflib.get_close_matches(name, shipped(), 1, 0.5)
@@ -115,6 +116,12 @@ def load(name: str) -> Protocol:
         return parse(path.read_text("utf-8"), str(path))
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: cannot be read as text ({error}); save it as UTF-8") from error
+
+
+@cache
+def _shipped(name: str) -> Protocol:
+    text = (files("agentkit_healthcare") / "protocols" / f"{name}.toml").read_text("utf-8")
+    return parse(text, f"{name}.toml")
 
 
 def parse(text: str, name: str) -> Protocol:

@@ -268,4 +268,4 @@ def _check_spans(course: Course) -> tuple[Span, ...]:
 
 
 def _length(seconds: float) -> str:
-    return f"{seconds:.0f} s"
+    return f"{seconds:.0f}\u00a0s"

@@ -140,7 +140,7 @@ def test_an_answer_is_held_against_the_notes() -> None:
 def test_the_prompt_ends_with_the_question_and_lettered_options(language: str) -> None:
     question = Question("Which?", ("One", "Two"), "step", language)
     prompt = DOMAIN.user_prompt(stored_video(), question)
-    asked = {"en": "Question: Which?", "zh": "问题:Which?"}[language]
+    asked = {"en": "Question: Which?", "zh": "问题\uff1aWhich?"}[language]
     assert prompt.endswith(f"\n{asked}\nA. One\nB. Two")
     of_a_person = Question("Which?", ("One", "Two"), "", language)
     assert prompt != DOMAIN.user_prompt(stored_video(), of_a_person)

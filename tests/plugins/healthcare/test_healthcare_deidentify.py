@@ -45,6 +45,7 @@ VIDEO = stored_video(duration_s=60.0)
         ("a 93-year-old, aged 91", "a [age over 89]-year-old, aged [age over 89]"),
         ("12 Main Street, Hauptstraße 5", "[address], [address]"),
         ("患者姓名:张三丰 住院号:A12345 2024年5月17日", "患者姓名:[name] 住院号:[id] [date]"),
+        ("姓名\uff1a张三丰\uff0c住院号\uff1aA12345", "姓名\uff1a[name]\uff0c住院号\uff1a[id]"),
         ("王医生主刀 手机13812345678", "[name]医生主刀 手机[phone]"),
         ("10.0.0.17", "[ip]"),
     ],

@@ -159,7 +159,8 @@ def test_the_page_opens_without_a_network_and_its_links_jump(report: Any, tmp_pa
         assert page.evaluate("document.images.length") >= 7
         assert page.evaluate(whole)
         broken = page.evaluate(
-            "[...document.querySelectorAll('a[href^=\"#\"]')].map(a => a.getAttribute('href').slice(1))"
+            "[...document.querySelectorAll('a[href^=\"#\"]')]"
+            ".map(a => a.getAttribute('href').slice(1))"
             ".filter(id => id && !document.getElementById(id))"
         )
         assert broken == []
