@@ -630,3 +630,20 @@ def test_a_new_plugin_may_be_left_uninstalled(
         "  agentkit plugins check tried",
         '  agentkit --domain tried ask "What happens?" VIDEO',
     ]
+
+
+WITHOUT_HYPOTHESIS = """
+import sys
+import agentkit.testing
+assert "hypothesis" not in sys.modules, "the contract is imported when it is asked for"
+sys.modules["hypothesis"] = None
+from agentkit.cli import main
+sys.exit(main(["plugins", "check", "media"]))
+"""
+
+
+def test_where_hypothesis_is_missing_one_line_says_so() -> None:
+    run = subprocess.run([sys.executable, "-c", WITHOUT_HYPOTHESIS], capture_output=True, text=True)
+    assert run.returncode == 2
+    assert run.stdout == ""
+    assert run.stderr == ("error: checking a plugin needs hypothesis; pip install hypothesis\n")

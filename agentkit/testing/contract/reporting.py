@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from itertools import product
 from pathlib import Path
 from typing import Any
 from unittest import SkipTest
@@ -113,10 +112,11 @@ def sections(subject: Subject) -> str:
 
 
 def _sessions(subject: Subject) -> Iterator[RecordedSession]:
-    """Yield sessions of every language and of several models, the last ones without notes."""
-    for language, text in product(subject.languages, SAID):
-        yield subject.session(lambda *_, text=text: text, language=language)
+    """Yield sessions of several models, then of each language with notes and without."""
+    for text in SAID:
+        yield subject.session(lambda *_, text=text: text)
     for language in subject.languages:
+        yield subject.session(lambda *_: SAID[-1], language=language)
         yield subject.session(empty=True, language=language)
 
 
