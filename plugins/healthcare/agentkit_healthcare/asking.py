@@ -8,11 +8,11 @@ import numpy as np
 from agentkit.types import Answer, Chunk, SessionView, StoredVideo
 from agentkit_healthcare.options import Options
 from agentkit_healthcare.protocol import Check, Protocol
-from agentkit_healthcare.scores import WEIGHTS, Hit, scores_of
+from agentkit_healthcare.scores import WEIGHTS, Hit
 from agentkit_healthcare.texts import prompts
 
 VERSION = "1"  # of the questions and of how answers are read
-OPEN_NATS = 2.0  # a chunk is open where its best step leads by no more than this
+OPEN_LEAD = 0.5  # a chunk is open where its best step leads by no more than this weight
 
 
 def answers(
@@ -39,16 +39,17 @@ def answers(
 
 def _open(chunks: Sequence[Chunk], hits: Sequence[Hit], steps: int) -> list[Chunk]:
     """Return the chunks in which no step leads."""
-    return [chunk for chunk in chunks if _lead(chunk, hits, steps) <= OPEN_NATS]
+    return [chunk for chunk in chunks if _lead(chunk, hits, steps) <= OPEN_LEAD]
 
 
 def _lead(chunk: Chunk, hits: Sequence[Hit], steps: int) -> float:
-    """Return by how much a chunk's best step leads its second, in nats."""
-    near = [h for h in hits if h.start_s < chunk.end_s and h.end_s > chunk.start_s]
-    seconds = max(int(np.ceil(chunk.end_s)), 1)
-    sums = scores_of(near, seconds, steps, 1.0)[int(chunk.start_s) :].sum(axis=0)
-    ranked = np.sort(sums)[::-1]
-    return float(ranked[0] - ranked[1]) if steps > 1 else float(ranked[0])
+    """Return by how much the weights of a chunk's best step lead those of its second."""
+    sums = [0.0] * max(steps, 2)
+    for hit in hits:
+        if hit.start_s < chunk.end_s and hit.end_s > chunk.start_s:
+            sums[hit.step] += hit.weight
+    second, best = sorted(sums)[-2:]
+    return best - second
 
 
 def _spread(chunks: Sequence[Chunk], limit: int) -> list[Chunk]:

@@ -7,7 +7,7 @@ screen for an hour is one piece of evidence, not thousands.
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from agentkit_healthcare.protocol import Protocol, Step
 SEEN_KINDS = ("objects", "scene")  # what instruments see; all else is said or written
 NO_WORDS_KINDS = ("motion", "colours", "shot")
 SHOWN_KIND = "ocr"
+UNREAD_S = 8.0  # a text on screen may go unread so long, two looks, and still be the same
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +53,36 @@ class Hit:
 
 
 def hits_of(protocol: Protocol, notes: Iterable[Note], weights: Weights = WEIGHTS) -> list[Hit]:
-    """Return the hits of all notes, in their order. A cue that n steps have counts an nth each."""
+    """Return the hits of all notes, in order of time. A cue that n steps have counts an nth each.
+
+    Texts on screen are noted once a look: one that stays is one hit, however often it was read.
+    """
     shared = _shares(protocol.steps)
-    return [
-        Hit(index, weight, note.start_s, note.end_s, note.text)
-        for note in notes
+    hits = (
+        (note.kind, Hit(index, weight, note.start_s, note.end_s, note.text))
+        for note in sorted(notes, key=lambda note: (note.start_s, note.end_s))
         if note.kind not in NO_WORDS_KINDS
         for index, step in enumerate(protocol.steps)
         if (weight := _weight(step, note, weights, shared)) > 0
-    ]
+    )
+    return _standing(hits)
+
+
+def _standing(hits: Iterable[tuple[str, Hit]]) -> list[Hit]:
+    """Return hits with those of a text that stays on screen as one, over its whole time."""
+    stood: list[Hit] = []
+    last: dict[tuple[int, str], int] = {}  # where a text's hit for a step stands in `stood`
+    for kind, hit in hits:
+        key = hit.step, hit.why
+        place = last.get(key)
+        if kind == SHOWN_KIND and place is not None:
+            before = stood[place]
+            if hit.start_s - before.end_s <= UNREAD_S:
+                stood[place] = replace(before, end_s=max(before.end_s, hit.end_s))
+                continue
+        last[key] = len(stood)
+        stood.append(hit)
+    return stood
 
 
 def scores_of(

@@ -195,6 +195,20 @@ def test_a_cue_that_two_steps_share_counts_half_for_each() -> None:
     assert weights == {1: WEIGHTS.objects / 2, 3: WEIGHTS.objects / 2}
 
 
+def test_a_text_that_stays_on_screen_is_one_hit_however_often_it_was_read() -> None:
+    notes = [shown(a, a + 4, "CLIPPING AND CUTTING") for a in range(0, 3600, 4)]
+    again = shown(4000, 4004, "CLIPPING AND CUTTING")
+    spoken = [said(10, 12, "a clip"), said(12, 14, "we clip the cystic duct")]
+    spans = [(hit.start_s, hit.end_s) for hit in hits_of(CHOLEC, [*notes, again, *spoken])]
+    assert spans == [(0, 3600), (12, 14), (4000, 4004)]
+
+
+def test_a_title_over_all_does_not_outweigh_what_is_shown_beneath() -> None:
+    title = [shown(a, a + 4, "Course: preparation") for a in range(0, 400, 4)]
+    steps = [step for step, _, _ in found([*title, *IN_ORDER])]
+    assert steps == [step for step, _, _ in found(IN_ORDER)]
+
+
 @settings(max_examples=20)
 @given(st.permutations(range(5)), st.integers(0, 2**16))
 def test_occurrences_lie_in_order_inside_the_video_and_carry_their_own_evidence(
