@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from agentkit import relevance
-from agentkit.citing import CitingConfig, abstains, cite, cite_looked_at
+from agentkit.citing import CitingConfig, abstains, cite, cite_looked_at, share_words
 from agentkit.config import AskSettings
 from agentkit.kv_tier import KVTier
 from agentkit.noted import Noted
@@ -76,8 +76,16 @@ class _Asked:
         # Before anything else is read: what was made anew since then is noticed by it.
         self._kv = self._reading_of(video, "kv" if request.frames_s is None else "frames")
         self._chunks = asking.kv.store.chunks(video.video_id)
+        if self._said is not None:
+            relevance.of_indices(self._chunks, self._said)  # an unknown one is refused first
         self._noted = Noted(
-            question.text, video, self._chunks, asking.retrieval, asking.settings.k, request.span_s
+            question.text,
+            video,
+            self._chunks,
+            asking.retrieval,
+            asking.settings.k,
+            request.span_s,
+            self._said or (),
         )
         self._tokens = 0
         self._reading = ""  # how, in words, once it is known
@@ -117,7 +125,11 @@ class _Asked:
         carriers = self._noted.near(f"{self._question.text} {text}")
         near = [*self._noted.in_named_times(carriers), *passages]
         citations = cite(self._question.text, text, {p.key: p for p in near}.values(), config)
-        return citations, bool(citations) and not abstains(text)
+        if abstains(text) or not citations:
+            return citations, False
+        # What the caller had read may have nothing to do with the words: then it is not judged.
+        judged = self._said is None or share_words(self._question.text, text, near)
+        return citations, True if judged else None
 
     def _seen(self, hits: Sequence[ChunkHit], config: CitingConfig) -> tuple[Citation, ...]:
         """Return where the model looked: what an answer has that no note can be held against."""

@@ -63,6 +63,12 @@ def cite(
     )
 
 
+def share_words(question: str, answer: str, passages: Iterable[Passage]) -> bool:
+    """Say whether any passage has a word that question or answer have."""
+    terms = content_terms(f"{question} {answer}")
+    return any(overlap(terms, passage.text) > 0 for passage in passages)
+
+
 def cite_looked_at(hits: Sequence[ChunkHit], config: CitingConfig) -> tuple[Citation, ...]:
     """Return the best chunks that the model saw: for an answer that no note can be held against."""
     return tuple(

@@ -78,7 +78,9 @@ class Looking(Parts):
         """Return what was noted between two times."""
         video = self.video(name)
         check_range(video.duration_s, start_s, end_s)
-        return self._store.notes(video.video_id, start_s, math.inf if end_s is None else end_s)
+        until_s = math.inf if end_s is None else end_s
+        # What was heard stands in the store for the video and for its chunk: it is said once.
+        return list(dict.fromkeys(self._store.notes(video.video_id, start_s, until_s)))
 
     def frames(self, name: VideoName, times_s: Sequence[float]) -> list[NDArray[np.uint8]]:
         """Return the frames shown at these times, each [H, W, 3] RGB, from the file itself.

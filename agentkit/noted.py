@@ -3,7 +3,7 @@
 Knows stored passages; knows no model, no prompt and no answer.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cached_property
 
 from agentkit import cues, relevance
@@ -19,7 +19,8 @@ BESIDE = 2  # of them, what else was noted in the chunk of the best one
 class Noted:
     """The notes of one video, for one question; of whole chunks, those of `k` at most.
 
-    Of `span_s`, (start, end), where one is given: notes elsewhere are not looked at.
+    Of `span_s`, (start, end), or of the chunks in `only`, where they are given: notes elsewhere are
+    not looked at.
     """
 
     def __init__(
@@ -30,6 +31,7 @@ class Noted:
         retrieval: Retrieval,
         k: int,
         span_s: tuple[float, float] | None = None,
+        only: Collection[int] = (),
     ) -> None:
         self._question = question
         self._video = video
@@ -37,12 +39,20 @@ class Noted:
         self._retrieval = retrieval
         self._k = k
         self._span_s = span_s
+        self._only = frozenset(only)
 
     def passages(self) -> list[Passage]:
         """Return what is near the question, from the times that it names where it names any.
 
-        A question that names no subject is about the times it names, or about the whole video.
+        A question that names no subject is about the times it names, or about the whole video; one
+        that was asked of chunks is about them, whatever words it has.
         """
+        found = self._near_passages()
+        if found or not self._only or self.is_elsewhere:
+            return found
+        return self._of_chunks(sorted(self._only))
+
+    def _near_passages(self) -> list[Passage]:
         if content_terms(cues.without_times(self._question)):
             found = self.near(self._question)
             inside = self.in_named_times(found) if found else []
@@ -51,13 +61,15 @@ class Noted:
             return self._of_named_chunks()
         if self.is_elsewhere:
             return []
-        return self._of_chunks(evenly(len(self._chunks), self._k))
+        indices = sorted(self._only) or [chunk.index for chunk in self._chunks]
+        return self._of_chunks([indices[at] for at in evenly(len(indices), self._k)])
 
     def near(self, text: str) -> list[Passage]:
         """Return what is near any text, best first."""
         start_s, end_s = self._span_s or (None, None)
         where = Filter((self._video.video_id,), start_s=start_s, end_s=end_s)
-        return self._retrieval.passages(text, where)
+        found = self._retrieval.passages(text, where)
+        return [p for p in found if not self._only or p.chunk_index in self._only]
 
     @cached_property
     def spans_s(self) -> list[tuple[float, float]]:

@@ -16,7 +16,7 @@ from agentkit.errors import StaleVideoError, UsageError, VideoError
 from agentkit.noted import Noted
 from agentkit.retrieval import Passage
 from agentkit.testing import make_video
-from agentkit.types import IngestEvent, SamplingPlan
+from agentkit.types import IngestEvent, Note, SamplingPlan
 from agentkit_storage.errors import UnknownVideoError
 
 OpenSession = Callable[..., Session]
@@ -283,6 +283,39 @@ def test_nothing_found_is_said_and_not_supported(
     assert answer.citations == ()
     assert "Nothing in the notes of this video supports an answer" in answer.text
     assert session.search("submarine") == []
+
+
+def test_chunks_that_are_named_are_read_whatever_the_question_says(
+    open_session: OpenSession, asked_stores: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = open_session(asked_stores["notes"])
+    read: list[Passage] = []
+    lines = Noted.lines
+    monkeypatch.setattr(
+        Noted, "lines", lambda self, found: (read.extend(found), lines(self, found))[1]
+    )
+    answer = session.ask("Which submarine is it?", chunks=[1, 3])
+    assert answer.coverage.dense_chunks == (1, 3)
+    assert {passage.chunk_index for passage in read} == {1, 3}
+    assert answer.supported is None  # no word of it is in the notes that were read
+
+
+def test_evidence_comes_from_the_chunks_that_are_named(
+    open_session: OpenSession, asked_stores: dict[str, Path]
+) -> None:
+    session = open_session(asked_stores["notes"])
+    (video,) = session.videos()
+    for chunk in session.chunks(video):
+        for cite in session.ask("Is there a cut?", video, chunks=[chunk.index]).citations:
+            assert chunk.start_s <= cite.start_s <= cite.end_s <= chunk.end_s
+
+
+def test_what_is_heard_is_noted_once(open_session: OpenSession, long_clip: Path) -> None:
+    session = open_session()
+    video = session.ingest(long_clip)
+    spoken = Note(3.0, 5.0, "speech", "Hello there.")
+    session._store.put_sound_notes(video.video_id, [spoken, spoken])
+    assert [note for note in session.notes(video) if note.kind == "speech"] == [spoken]
 
 
 def test_search_finds_the_chunks_with_a_cut(open_session: OpenSession, long_clip: Path) -> None:
