@@ -79,7 +79,7 @@ def features(
     sights: Sequence[Sight], tracks: Sequence[Track], duration_s: float, aspect: float
 ) -> Floats:
     """Return what each second is, [seconds, 5], in the order of FEATURES."""
-    count = max(math.ceil(duration_s), 1)
+    count = max(math.ceil(duration_s - 1e-6), 1)  # 24.000000000000004 s are 24
     out = np.zeros((count, len(FEATURES)))
     out[:, 0] = _counts(tracks, PEOPLE, count)
     out[:, 1] = _counts(tracks, VEHICLES, count)

@@ -42,11 +42,12 @@ _THINGS = {
 }
 _OF_WORD = {word: kind for kind, words in _THINGS.items() for word in words.split()}
 _PLURALS = {"people": "person", "buses": "bus"}
+_COUNTED = [word for word in _NUMBERS if word.isascii() and word not in ("a", "an", "no")]
 _EN = re.compile(
-    r"(?<![\d.,])\b(\d{1,3}|" + "|".join(w for w in _NUMBERS if w.isascii() and w not in ("a", "an", "no"))
-    + r")\s+(?:[a-z]+\s+)?(" + "|".join(w for w in _OF_WORD if w.isascii()) + r")\b",
+    rf"(?<![\d.,])\b(\d{{1,3}}|{'|'.join(_COUNTED)})\s+(?:[a-z]+\s+)?"
+    rf"({'|'.join(word for word in _OF_WORD if word.isascii())})\b",
     re.IGNORECASE,
-)  # fmt: skip
+)
 _ZH = re.compile(
     r"(\d{1,3}|十[一二]|[零一二两三四五六七八九十])\s*[个名位辆只条件台]\s*("
     + "|".join(w for w in _OF_WORD if not w.isascii())
@@ -55,7 +56,7 @@ _ZH = re.compile(
 # What would be said of a recording, and no instrument here sees or hears.
 _UNSEEN = re.compile(
     r"\b(weapons?|guns?|kni(?:fe|ves)|fights?|fighting|punch\w*|fall(?:s|ing)? (?:down|over)|fell"
-    r"|steal\w*|stole|thief|rob\w*|suspicious\w*|nervous\w*|angry|drunk)\b"
+    r"|steal\w*|stole|thief|robs?|robb\w+|suspicious\w*|nervous\w*|angry|drunk)\b"
     r"|武器|枪|刀|打架|斗殴|打斗|跌倒|摔倒|偷窃|盗窃|小偷|抢劫|可疑|愤怒|醉酒",
     re.IGNORECASE,
 )

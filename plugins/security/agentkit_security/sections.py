@@ -1,5 +1,6 @@
 """The security domain's part of a report on one video. Writes by rules; the model judges little."""
 
+import math
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
@@ -112,7 +113,8 @@ def _events(watched: Watched, language: str) -> Section:
     if not watched.events:
         return Section(title, words("report.no_events", language))
     by_weight = sorted(watched.events, key=lambda event: -event.severity)
-    shown = sorted(by_weight[:MAX_ROWS], key=lambda event: event.start_s)
+    chosen = frozenset(by_weight[:MAX_ROWS])
+    shown = [event for event in watched.events if event in chosen]
     rows = tuple(_row(event, watched, language) for event in shown)
     head = tuple(words(f"report.head_{n}", language) for n in ("time", "event", "where", "grave"))
     body = ""
@@ -198,7 +200,7 @@ def _minutes(watched: Watched, language: str) -> Iterator[Row]:
     whole = stays_in(Zone(), scene)
     people = people_over_time(_people(whole))
     vehicles = people_over_time([stay for stay in whole if stay.track.kind in VEHICLES])
-    for minute in range(max(-(-int(scene.duration_s * 1000) // 60_000), 1)):
+    for minute in range(max(math.ceil(scene.duration_s / 60 - 1e-6), 1)):
         start_s, end_s = minute * 60.0, min((minute + 1) * 60.0, scene.duration_s)
         most, at_s, mean = in_span(people, start_s, end_s)
         most_vehicles, _, _ = in_span(vehicles, start_s, end_s)
@@ -215,7 +217,7 @@ def in_span(
 ) -> tuple[int, float, float]:
     """Return the highest count of a span, when it is first reached, and the mean over time."""
     most, at_s, area = 0, start_s, 0.0
-    edges = [(0.0, 0), *counts, (float("inf"), 0)]
+    edges = [(0.0, 0), *counts, (math.inf, 0)]
     for (from_s, count), (to_s, _) in pairwise(edges):
         first_s, last_s = max(from_s, start_s), min(to_s, end_s)
         if first_s >= last_s:
@@ -238,7 +240,7 @@ def _unwatched(watched: Watched, language: str) -> Section:
     if not any(zone.crowd for zone in rules.zones):
         lines.append(words("report.unwatched_crowd", language))
     for name in ("loiter", "left"):
-        if all(getattr(zone, f"{name}_s") == float("inf") for zone in rules.zones):
+        if all(getattr(zone, f"{name}_s") == math.inf for zone in rules.zones):
             lines.append(words(f"report.unwatched_{name}", language))
     if not rules.lines:
         lines.append(words("report.unwatched_lines", language))

@@ -41,7 +41,7 @@ def sights(
     Raises:
         InstrumentMissingError: the detector's weights are not here.
     """
-    pieces = max(math.ceil(video.duration_s / PIECE_S), 1)
+    pieces = max(math.ceil(video.duration_s / PIECE_S - 1e-6), 1)
     rows: list[Any] = []
     for piece in range(pieces):
         key, version = f"security/seen/{piece:05d}", f"{VERSION} {fps:g} fps"
