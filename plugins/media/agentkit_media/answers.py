@@ -15,6 +15,7 @@ LETTERS = 10_000  # of a text that are read
 FIELD_LETTERS = 200
 MAX_THEMES = 5
 MAX_NAMES = 20
+LIST_WORDS = 4  # of each part of a list in one line
 OPTION_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 _LABELS = {
@@ -38,6 +39,7 @@ _NOTHING = re.compile(
     re.IGNORECASE,
 )
 _SCORE = re.compile(r"(?<![\d.\-])(\d{1,3}(?:\.\d+)?)(?:\s*(?:/|out of)\s*(\d{1,3}))?(?![\d.]*\d)")
+_ALONE = re.compile(r"^\W*\d{1,3}(?:\.\d+)?(?:\s*(?:/|out of)\s*\d{1,3})?\W*$")
 _MOOD_WORDS: Mapping[str, str] = {
     **{mood: mood for mood in (*MOODS, NEUTRAL)},
     **dict(zip(("平静", "活泼", "紧张", "欢快", "阴沉", "中性"), (*MOODS, NEUTRAL), strict=True)),
@@ -53,13 +55,16 @@ def prompt(question: Question, encoder: str) -> str | None:
     if encoder != "notes":
         return None  # no lines stand above where the model sees the pictures
     say, language = texts(), question.language
-    name = f"task.{question.task}.instruction"
     known = question.task in PARSERS
-    instruction = say(name if known else "prompt.instruction", language)
+    instruction = say("prompt.task" if known else "prompt.instruction", language)
+    # A small model keeps to a form that stands last, and forgets one before the question.
+    form = [say(f"task.{question.task}.form", language)] if known else []
     options = [
         f"{letter}. {text}" for letter, text in zip(OPTION_LETTERS, question.options, strict=False)
     ]
-    return "\n".join([instruction, f"{say('prompt.question', language)} {question.text}", *options])
+    return "\n".join(
+        [instruction, f"{say('prompt.question', language)} {question.text}", *options, *form]
+    )
 
 
 def answer(question: Question, text: str, evidence: Evidence) -> Answer | None:
@@ -89,18 +94,21 @@ def _summary(text: str) -> dict[str, object]:
 
 def _scene(text: str) -> dict[str, object]:
     found = _labelled(text)
-    people = found.get("people")
+    place, action = found.get("place", ""), found.get("action", "")
     return {
-        "place": found.get("place"),
-        "people": [p for p in _parted(people) if not _NOTHING.match(p)] if people else [],
-        "action": found.get("action") if found else _sentence(text),
+        "place": place if _is_text(place) else None,
+        "people": list(dict.fromkeys(filter(_is_text, _parted(found.get("people", ""))))),
+        "action": action if _is_text(action) else None if found else _sentence(text),
         "mood": _mood(found.get("mood", "")),
     }
 
 
 def _highlight(text: str) -> dict[str, object]:
     found = _labelled(text)
-    return {"score": _score(found.get("score", text)), "reason": found.get("reason")}
+    # A number in a sentence is no score: "with 4 cuts" is what a model writes.
+    said = found.get("score") or (text if _ALONE.match(text) else "")
+    reason = found.get("reason", "")
+    return {"score": _score(said), "reason": reason if _is_text(reason) else None}
 
 
 def _themes(text: str) -> dict[str, object]:
@@ -127,8 +135,8 @@ def _labelled(text: str) -> dict[str, str]:
     for line in text.splitlines():
         match = _LINE.match(line)
         if match:
-            value = match[2].strip(" *").rstrip(".。")[:FIELD_LETTERS].strip()
-            if _has_words(value) and not _NOTHING.match(value):
+            value = match[2][:FIELD_LETTERS].strip(" *").rstrip(".\u3002").strip()
+            if not _NOTHING.match(value):
                 found.setdefault(_OF_LABEL[match[1].lower()], value)
     return found
 
@@ -167,18 +175,26 @@ def _score(text: str) -> int | None:
 
 
 def _items(text: str) -> list[str]:
-    """Return the lines that begin with a dash or number; else the parts of a single line."""
+    """Return the lines that begin with a dash or number; else the parts of a line that is a list.
+
+    A sentence is no list: a part of it is long.
+    """
     lines = [line for line in text.splitlines() if line.strip()]
     items = [match[1] for line in lines if (match := _ITEM.match(line))]
     if not items and len(lines) == 1:
-        items = _parted(lines[0])
-    cleaned = [item.strip(' *.。"“”').strip()[:FIELD_LETTERS] for item in items]
-    kept = [item for item in cleaned if _has_words(item) and not _NOTHING.match(item)]
-    return list({item.casefold(): item for item in reversed(kept)}.values())[::-1]
+        parts = _parted(lines[0])
+        items = parts if all(len(part.split()) <= LIST_WORDS for part in parts) else []
+    cleaned = [item.strip(' *.\u3002"\u201c\u201d').strip()[:FIELD_LETTERS] for item in items]
+    kept = [item for item in cleaned if _is_text(item) and not _NOTHING.match(item)]
+    first: dict[str, str] = {}
+    for item in kept:
+        first.setdefault(item.casefold(), item)
+    return list(first.values())
 
 
 def _parted(text: str) -> list[str]:
-    parts = re.split(r"\s*(?:[,，、;；]|\band\b)\s*", text)
+    """Part a list; "left and right" is one thing, "a man and a dog" are two."""
+    parts = re.split(r"\s*(?:[,，、;；]|\band\b(?=\s+(?:an?|the|one|two|three|\d+)\b))\s*", text)
     return [part.strip() for part in parts if part.strip()]
 
 
@@ -188,6 +204,11 @@ def _like_a_name(text: str) -> bool:
         return True
     words = text.split()
     return 0 < len(words) <= 5 and words[0][:1].isupper() and not re.search(r"[\d<>{}\[\]=]", text)
+
+
+def _is_text(text: str) -> bool:
+    """Say whether a text has words, and no marks of a form that a machine would read."""
+    return any(c.isalpha() for c in text) and not re.search(r"[{}<>\[\]=|\\]", text)
 
 
 def _has_words(text: str) -> bool:

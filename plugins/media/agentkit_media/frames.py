@@ -9,6 +9,7 @@ Knows no shot and no scene.
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -72,10 +73,8 @@ def seen(
         end_s = start_s + piece_s if number + 1 < count else video.duration_s + 1.0
         version = f"{VERSION} {options.of_cuts}"
         key = f"media/frames/{piece_s:g}/{number}"
-        kept = session.analysis(
-            video, key, version, lambda a=start_s, b=end_s: _made(video, session, options, a, b)
-        )
-        pieces.append(kept)
+        make = partial(_made, video, session, options, start_s, end_s)
+        pieces.append(session.analysis(video, key, version, make))
         session.progress("shots", number + 1, count)
     return _joined(pieces)
 
@@ -91,8 +90,8 @@ def _joined(pieces: Sequence[dict[str, Any]]) -> Seen:
 
 
 def _look_of(values: list[Any]) -> Look:
-    *numbers, histogram, layout = values
-    return Look(*numbers, tuple(histogram), tuple(layout))
+    time_s, brightness, warmth, colour, change, histogram, layout = values
+    return Look(time_s, brightness, warmth, colour, change, tuple(histogram), tuple(layout))
 
 
 def _made(

@@ -209,16 +209,15 @@ def _span(material: Material, start_s: float, end_s: float) -> tuple[float, floa
     """Return a span that is long enough, on changes of shot where they are near, in the video."""
     short_s = max(MIN_S - (end_s - start_s), 0) / 2
     limits_s = [shot.start_s for shot in material.shots] + [material.video.duration_s]
-    snapped = [
-        min((at for at in limits_s if abs(at - end) <= SNAP_S), default=end, key=_near_to(end))
-        for end in (start_s - short_s, end_s + short_s)
-    ]
-    first_s, last_s = max(snapped[0], 0.0), min(snapped[1], material.video.duration_s)
+    first_s = max(_snapped(start_s - short_s, limits_s), 0.0)
+    last_s = min(_snapped(end_s + short_s, limits_s), material.video.duration_s)
     return (first_s, last_s) if first_s < last_s else (max(start_s - short_s, 0.0), last_s)
 
 
-def _near_to(place: float) -> "object":
-    return lambda at: abs(at - place)
+def _snapped(time_s: float, limits_s: Sequence[float]) -> float:
+    """Return the nearest of some times where it is near enough, else the time itself."""
+    nearest = min(limits_s, key=lambda limit_s: abs(limit_s - time_s))
+    return nearest if abs(nearest - time_s) <= SNAP_S else time_s
 
 
 def _reasons(

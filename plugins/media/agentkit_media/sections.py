@@ -59,11 +59,11 @@ def _scenes(found: Breakdown, words: Words, answers: Judged) -> Section:
     rows = [
         _scene_row(scene, words, answers.get(("scene", scene.start_s))) for scene in found.scenes
     ]
-    head, rows = _without_empty([words(f"head_{name}") for name in names], rows)
+    head, kept = _without_empty([words(f"head_{name}") for name in names], rows)
     longest = sorted(found.scenes, key=lambda scene: scene.start_s - scene.end_s)[:FIGURES]
     figures = [_scene_cite(s, words) for s in sorted(longest, key=lambda s: s.start_s)]
     body = "\n\n".join([*lines, words("noted_places")])
-    table = Table(words("table_scenes"), head, rows)
+    table = Table(words("table_scenes"), head, kept)
     return Section(words("scenes"), body, tables=(table,), figures=tuple(figures))
 
 
@@ -82,9 +82,9 @@ def _scene_row(scene: Scene, words: Words, answer: Mapping[str, Any] | None) -> 
         str(scene.number),
         span(scene.start_s, scene.end_s),
         str(len(scene.shots)),
-        _place(scene, answer),
+        _place(scene, words, answer),
         words.listed([part for part in (people, *scene.names) if part]),
-        action_of_row(scene, words, answer),
+        _action(scene, words, answer),
         "\n".join(said),
         words.listed([short(note.text, 40) for note in scene.written[:4]]),
         _mood(scene, words, answer),
@@ -92,11 +92,16 @@ def _scene_row(scene: Scene, words: Words, answer: Mapping[str, Any] | None) -> 
     return Row(cells, (_scene_cite(scene, words),))
 
 
-def action_of_row(scene: Scene, words: Words, answer: Mapping[str, Any] | None) -> str:
-    told = answer.get("action") if answer else None
-    noted = action_of(scene, words).removeprefix(_people_text(scene, words))
-    noted = noted.lstrip(",、 ")
-    return f"{told} ({noted})" if told and noted else str(told or noted)
+def _action(scene: Scene, words: Words, answer: Mapping[str, Any] | None) -> str:
+    """Return what was noted but for the people, who have their column, then the model's words."""
+    noted = action_of(scene, words).removeprefix(_people_text(scene, words)).lstrip(",\u3001 ")
+    return "; ".join(filter(None, (noted, _told(answer, "action", words))))
+
+
+def _told(answer: Mapping[str, Any] | None, field: str, words: Words) -> str:
+    """Return what the model says of a field, marked as such; nothing where it was not asked."""
+    value = (answer or {}).get(field)
+    return "" if value is None else words("judged", what=short(str(value)))
 
 
 def _people_text(scene: Scene, words: Words) -> str:
@@ -105,16 +110,16 @@ def _people_text(scene: Scene, words: Words) -> str:
     return words("one_person") if scene.people else ""
 
 
-def _place(scene: Scene, answer: Mapping[str, Any] | None) -> str:
-    noted = f"{scene.doors} {scene.place}".strip()
-    return noted or str((answer or {}).get("place") or "")
+def _place(scene: Scene, words: Words, answer: Mapping[str, Any] | None) -> str:
+    return f"{scene.doors} {scene.place}".strip() or _told(answer, "place", words)
 
 
 def _mood(scene: Scene, words: Words, answer: Mapping[str, Any] | None) -> str:
     reasons = words.listed([words(f"fact_{reason}") for reason in scene.mood.reasons])
     mood = words(f"mood_{scene.mood.name}") + (f" ({reasons})" if reasons else "")
     told = (answer or {}).get("mood")
-    return f"{mood}; {words('judged', mood=words(f'mood_{told}'))}" if told else mood
+    judged = words("judged", what=words(f"mood_{told}")) if told else ""
+    return "; ".join(filter(None, (mood, judged)))
 
 
 def _without_empty(
@@ -221,8 +226,7 @@ def _highlight_row(
     material: Material, moment: Highlight, words: Words, answer: Mapping[str, Any] | None
 ) -> Row:
     reasons = reasons_of(moment, words)
-    told = (answer or {}).get("score")
-    score = f"{moment.score:.1f}" + (f"; {words('judged', mood=told)}" if told is not None else "")
+    score = "; ".join(filter(None, (f"{moment.score:.1f}", _told(answer, "score", words))))
     cells = (span(moment.start_s, moment.end_s), score, reasons)
     last_s = max(material.video.duration_s - 0.05, 0.0)
     why = short(reasons, 120)

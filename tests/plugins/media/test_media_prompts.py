@@ -24,12 +24,13 @@ def test_the_prompt_asks_for_what_films_have_and_ends_with_the_question() -> Non
 
 @pytest.mark.parametrize("task", PARSERS)
 @pytest.mark.parametrize("language", ["en", "zh"])
-def test_a_task_has_its_own_instruction(task: str, language: str) -> None:
+def test_a_task_ends_with_the_form_of_its_answer(task: str, language: str) -> None:
     question = Question("Well?", (), task, language)
     prompt = Domain.load("media").user_prompt(VIDEO, question)
     say = texts()
     asked = f"{say('prompt.question', language)} Well?"
-    assert prompt == f"{say(f'task.{task}.instruction', language)}\n{asked}"
+    form = say(f"task.{task}.form", language)
+    assert prompt == f"{say('prompt.task', language)}\n{asked}\n{form}"
 
 
 def test_a_chinese_question_gets_a_chinese_instruction() -> None:

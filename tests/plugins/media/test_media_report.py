@@ -170,7 +170,7 @@ def test_the_model_is_asked_only_where_that_is_wanted(film: StoredVideo) -> None
     assert [(q.task, q.text) for q in session.asked] == [
         ("scene", "What happens from 00:00 to 00:04?")
     ]
-    assert rows[0].cells[5] == "they talk (still)"
+    assert rows[0].cells[5] == "still; they talk, by the model"
     assert rows[0].cells[-1].endswith("calm, by the model")
     session.domain.report_sections(film, session)
     assert len(session.asked) == 1
