@@ -22,7 +22,7 @@ except ImportError as error:
     raise UsageError("checking a plugin needs hypothesis; pip install hypothesis") from error
 
 SECONDS = 24
-EXAMPLES = 40  # texts that a law is tried on
+EXAMPLES = 25  # texts that a law is tried on
 SHOWN = 60  # characters of a text that an error shows
 COLOURS = ((200, 30, 30), (30, 160, 30), (40, 40, 190))
 OBJECTS = ("1 person centre", "2 people left and centre, 1 car right", "1 person right")

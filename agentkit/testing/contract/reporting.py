@@ -106,6 +106,7 @@ def sections(subject: Subject) -> str:
         for section in subject.ask("report_sections", film, session):
             _check_section(section, (film,), "report_sections")
             found += 1
+    for session in _of_languages(subject):
         for section in subject.ask("overview_sections", session.stored, session):
             _check_section(section, session.stored, "overview_sections")
     return f"{found} sections, {len(SAID)} models, in {', '.join(subject.languages)}"
@@ -115,6 +116,10 @@ def _sessions(subject: Subject) -> Iterator[RecordedSession]:
     """Yield sessions of several models, then of each language with notes and without."""
     for text in SAID:
         yield subject.session(lambda *_, text=text: text)
+    yield from _of_languages(subject)
+
+
+def _of_languages(subject: Subject) -> Iterator[RecordedSession]:
     for language in subject.languages:
         yield subject.session(lambda *_: SAID[-1], language=language)
         yield subject.session(empty=True, language=language)
