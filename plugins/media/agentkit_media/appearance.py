@@ -17,6 +17,7 @@ from agentkit.types import AgentkitError, Detection, SessionView
 from agentkit_media.material import Material
 
 VERSION = 1
+PLACES = ("left", "centre", "right")
 STRIPES = 3
 HUES, SHADES = 12, 5
 LEAST_HEIGHT = 0.18  # of the picture: smaller boxes have no stripes worth comparing
@@ -31,6 +32,7 @@ class Group:
 
     number: int
     times_s: tuple[float, ...]
+    places: tuple[str, ...]  # left, centre or right, one for each time
     shots: tuple[int, ...]  # their numbers
 
 
@@ -71,7 +73,8 @@ def _people(
         (image,) = session.frames(material.video, [time_s])
         (boxes,) = session.detect([image], "objects")
         for box in _large(boxes):
-            found.append([number, round(time_s, 3), stripes(image, box).round(4).tolist()])
+            colours = stripes(image, box).round(4).tolist()
+            found.append([number, round(time_s, 3), _place(box), colours])
         session.progress("people", done, len(shots))
     return found
 
@@ -85,6 +88,11 @@ def _large(boxes: Sequence[Detection]) -> list[Detection]:
         and box.box[3] - box.box[1] >= LEAST_HEIGHT
     ]
     return sorted(people, key=lambda box: box.box[1] - box.box[3])[:MAX_PEOPLE]
+
+
+def _place(found: Detection) -> str:
+    middle = (found.box[0] + found.box[2]) / 2
+    return PLACES[min(int(middle * len(PLACES)), len(PLACES) - 1)]
 
 
 def stripes(image: NDArray[np.uint8], found: Detection) -> NDArray[np.float64]:
@@ -111,22 +119,28 @@ def _colours(hsv: NDArray[Any]) -> NDArray[np.float64]:
 
 def _grouped(people: Sequence[Sequence[Any]]) -> list[Group]:
     """Put each person with the group whose mean is most alike, or into a group of its own."""
-    groups: list[tuple[NDArray[np.float64], list[tuple[int, float]]]] = []
-    for number, time_s, colours in people:
+    groups: list[tuple[NDArray[np.float64], list[tuple[int, float, str]]]] = []
+    for number, time_s, place, colours in people:
         looks = np.asarray(colours)
-        free = [i for i, (_, members) in enumerate(groups) if (number, time_s) not in members]
+        # Two in one picture are two, however alike.
+        free = [i for i, (_, members) in enumerate(groups) if members[-1][:2] != (number, time_s)]
         best = max(free, key=lambda i: _alike(groups[i][0], looks), default=None)
         if best is not None and _alike(groups[best][0], looks) >= ALIKE:
             mean, members = groups[best]
             groups[best] = (mean * len(members) + looks) / (len(members) + 1), members
-            members.append((number, time_s))
+            members.append((number, time_s, place))
         else:
-            groups.append((looks, [(number, time_s)]))
-    lasting = [sorted(members) for _, members in groups if len({n for n, _ in members}) > 1]
+            groups.append((looks, [(number, time_s, place)]))
+    lasting = [sorted(members) for _, members in groups if len({m[0] for m in members}) > 1]
     ordered = sorted(lasting, key=lambda members: (-len(members), members))
     return [
-        Group(place, tuple(t for _, t in members), tuple(sorted({n for n, _ in members})))
-        for place, members in enumerate(ordered, start=1)
+        Group(
+            number,
+            tuple(time_s for _, time_s, _ in members),
+            tuple(place for _, _, place in members),
+            tuple(sorted({shot for shot, _, _ in members})),
+        )
+        for number, members in enumerate(ordered, start=1)
     ]
 
 

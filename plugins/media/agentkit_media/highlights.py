@@ -10,7 +10,6 @@ Transactions on Multimedia, 2005); the others and all weights are ours and were 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import median
 
 import numpy as np
 from numpy.typing import NDArray
@@ -128,9 +127,7 @@ def _cuts(material: Material, steps: int) -> Values:
 def _sound(material: Material, steps: int) -> Values:
     values = np.zeros(steps)
     for place, rise in enumerate(rises(material.levels_db)[:steps]):
-        # Half silence is no peak, however quiet the rest.
-        if material.levels_db[place] > -45:
-            values[place] = np.clip(rise / LOUD_DB, 0, 1)
+        values[place] = np.clip(rise / LOUD_DB, 0, 1)
     return values
 
 
@@ -256,8 +253,8 @@ def _detail(material: Material, sign: str, start_s: float, end_s: float) -> str:
     if sign == "people":
         return str(people_in(material.of("objects", start_s=start_s, end_s=end_s)))
     if sign == "sound" and material.levels_db:
-        loudest = max(material.levels(start_s, end_s), default=0.0)
-        return f"+{max(loudest - median(material.levels_db), 0):.0f} dB"
+        first, after = int(start_s / LOOK_S), max(int(end_s / LOOK_S), int(start_s / LOOK_S) + 1)
+        return f"+{max(rises(material.levels_db)[first:after], default=0.0):.0f} dB"
     return ""
 
 

@@ -21,6 +21,7 @@ LOOKS = 3  # of a shot: its first, middle and last
 WORDS_WEIGHT = 0.25  # of a pair's likeness, where both shots have words
 LAYOUT_RANGE = 96.0  # of 255: a mean difference of the layout that is no likeness at all
 SPOKEN_OVER_S = 0.5  # a sentence that goes on for so long on both sides of a cut links them
+SENTENCE_S = 10.0  # a longer note of speech is several sentences, with pauses between them
 WORDY = ("objects", "scene", "ocr")
 
 
@@ -99,6 +100,8 @@ def _spoken_over(material: Material, following: Shot) -> bool:
         return False
     cut_s = following.start_s
     return any(
-        note.start_s <= cut_s - SPOKEN_OVER_S and note.end_s >= cut_s + SPOKEN_OVER_S
+        note.start_s <= cut_s - SPOKEN_OVER_S
+        and note.end_s >= cut_s + SPOKEN_OVER_S
+        and note.end_s - note.start_s <= SENTENCE_S
         for note in material.of("speech", start_s=cut_s, end_s=cut_s + 1e-3)
     )

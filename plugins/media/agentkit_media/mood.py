@@ -13,6 +13,7 @@ from statistics import mean, median
 
 from agentkit_media.material import Material
 from agentkit_media.shots import Shot
+from agentkit_media.sound import SILENCE_DB
 from agentkit_media.words import words_of
 
 MOODS = ("calm", "lively", "tense", "cheerful", "sombre")
@@ -108,6 +109,8 @@ def _heard(material: Material, start_s: float, end_s: float) -> set[str]:
         return set()
     usual = median(material.levels_db)
     here = median(levels)
+    if max(levels) <= SILENCE_DB:
+        return set()  # a track without sound in it is not a quiet place
     is_long = end_s - start_s < 0.7 * material.video.duration_s  # else it is its own measure
     rules = {"loud": is_long and here > usual + 6, "quiet": here < -45 or here < usual - 10}
     return {fact for fact, holds in rules.items() if holds}

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from agentkit.types import Citation, Row, Section, SessionView, StoredVideo, Table
-from agentkit_media.appearance import groups_of
+from agentkit_media.appearance import Group, groups_of
 from agentkit_media.breakdown import Breakdown, break_down
 from agentkit_media.characters import Character
 from agentkit_media.highlights import Highlight
@@ -145,13 +145,14 @@ def _characters(found: Breakdown, session: SessionView, words: Words) -> Section
     return Section(words("characters"), "\n\n".join(body), tables=tuple(tables))
 
 
-def _groups_table(material: Material, groups: Sequence[Any], words: Words) -> Table:
+def _groups_table(material: Material, groups: Sequence[Group], words: Words) -> Table:
     rows = []
     for group in groups[:8]:
-        times_s = group.times_s[:MENTIONS]
+        seen = list(zip(group.times_s, group.places, strict=True))[:MENTIONS]
         name = words("look", number=group.number)
-        cites = [material.cite_span(t, t + 0.04, name) for t in times_s]
-        rows.append(Row((name, words.listed([clock(t) for t in times_s])), tuple(cites)))
+        where = [f"{clock(t)} ({words(f'place_{place}')})" for t, place in seen]
+        cites = [material.cite_span(t, t + 0.04, w) for (t, _), w in zip(seen, where, strict=True)]
+        rows.append(Row((name, words.listed(where)), tuple(cites)))
     head = words("head_group"), words("head_seen")
     return Table(words("looks_alike"), head, tuple(rows))
 

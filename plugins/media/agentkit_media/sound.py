@@ -11,6 +11,7 @@ from agentkit.types import AgentkitError, SessionView, StoredVideo
 STEP_S = 0.5
 RATE_HZ = 16_000
 SILENCE_DB = -70.0
+ROOM_DB = -45.0  # a quiet room: what is below counts as this loud, or any sound would be a peak
 VERSION = 1
 
 
@@ -46,9 +47,12 @@ def _measured(video: StoredVideo, session: SessionView) -> list[float]:
 
 
 def rises(levels: Sequence[float], window_s: float = 30.0) -> list[float]:
-    """Return by how many dB each step is louder than the median of `window_s` around it."""
+    """Return by how many dB each step is louder than the median of `window_s` around it.
+
+    The median is taken to be no lower than a quiet room.
+    """
     reach = round(window_s / STEP_S / 2)
     return [
-        level - median(levels[max(place - reach, 0) : place + reach + 1])
+        level - max(median(levels[max(place - reach, 0) : place + reach + 1]), ROOM_DB)
         for place, level in enumerate(levels)
     ]

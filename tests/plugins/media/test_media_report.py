@@ -183,7 +183,7 @@ def test_people_who_look_alike_are_a_hint(film: StoredVideo) -> None:
     session = session_of(film, see=see)
     (_, looks) = session.domain.report_sections(film, session)[2].tables
     assert looks.title == "Who looks alike"
-    assert [row.cells for row in looks.rows] == [("Look 1", "00:02, 00:09")]
+    assert [row.cells for row in looks.rows] == [("Look 1", "00:02 (centre), 00:09 (centre)")]
 
 
 def test_without_a_detector_that_is_said(film: StoredVideo) -> None:

@@ -105,6 +105,11 @@ def test_a_sentence_over_a_cut_links_its_sides(film: StoredVideo) -> None:
     assert [len(scene.shots) for scene in apart] == [3, 2, 1]
 
 
+def test_a_note_of_several_sentences_links_nothing(film: StoredVideo) -> None:
+    over = Note(0.5, 11.0, "speech", "All of it, and more. " * 8)
+    assert [len(s.shots) for s in break_down(film, session_of(film, [over])).scenes] == [3, 2, 1]
+
+
 def test_no_link_passes_a_fade(film: StoredVideo) -> None:
     over = Note(8.0, 13.0, "speech", "This goes on and on.")
     assert len(break_down(film, session_of(film, [over])).scenes[-1].shots) == 1
