@@ -15,7 +15,7 @@ from agentkit.types import (
 )
 from agentkit_security.sections import GRAVE
 from agentkit_security.watched import watch
-from agentkit_security.wording import joined, label, texts
+from agentkit_security.wording import joined, kind_of, label, texts
 
 
 def overview_of(videos: Sequence[StoredVideo], session: SessionView) -> list[Section]:
@@ -61,7 +61,7 @@ def _lane(video: StoredVideo, offset_s: float, session: SessionView) -> Lane:
             event.start_s,
             min(max(event.end_s, event.start_s + 1.0), video.duration_s),
             label(event, session.language),
-            event.kind,
+            kind_of(event, session.language),
         )
         for event in told
     )

@@ -26,7 +26,7 @@ from agentkit_security.judging import Judged, judged, reasons_in_words
 from agentkit_security.options import PEOPLE, VEHICLES
 from agentkit_security.stays import Stay, stays_in
 from agentkit_security.watched import Watched, citation, curve, watch
-from agentkit_security.wording import joined, label, place, texts, thing
+from agentkit_security.wording import joined, kind_of, label, place, texts, thing
 from agentkit_security.zones import Zone
 
 MAX_ROWS = 60  # of the table of events
@@ -93,7 +93,8 @@ def _presence(zone: Zone, watched: Watched, language: str) -> Iterator[Span]:
             start_s = at_s
         most = max(most, count)
         if most and not following:
-            yield Span(start_s, next_s, texts()("report.at_once", language, count=most), "people")
+            told = texts()("report.at_once", language, count=most)
+            yield Span(start_s, next_s, told, texts()("kind.people", language))
             most = 0
 
 
@@ -104,7 +105,7 @@ def _people(stays: Sequence[Stay]) -> list[Stay]:
 def _spans(events: Sequence[Event], watched: Watched, language: str) -> Iterator[Span]:
     for event in events:
         end_s = min(max(event.end_s, event.start_s + 1.0), watched.video.duration_s)
-        yield Span(event.start_s, end_s, label(event, language), event.kind)
+        yield Span(event.start_s, end_s, label(event, language), kind_of(event, language))
 
 
 def _events(watched: Watched, language: str) -> Section:
@@ -181,7 +182,9 @@ def _finding(video: StoredVideo, one: Judged, was_asked: bool, language: str) ->
     cited = Citation(video.video_id, peak.start_s, peak.end_s, claim, peak.at_s)
     if was_asked:
         name = {True: "yes", False: "no", None: "open"}[one.unusual]
-        claim = words(f"report.judged_{name}", language, claim=claim, reason=one.reason)
+        claim = words(f"report.judged_{name}", language, claim=claim)
+        if one.reason and one.unusual is not None:
+            claim = words("report.judged_why", language, claim=claim, reason=one.reason)
     return Finding(claim, "supported", (cited,))
 
 

@@ -26,6 +26,11 @@ def place(zone: str, language: str) -> str:
     return zone or texts()("report.whole", language)
 
 
+def kind_of(event: Event, language: str) -> str:
+    """Return what sort of event it is, as a legend names it."""
+    return texts()(f"kind.{event.kind}", language)
+
+
 def label(event: Event, language: str) -> str:
     """Return what happened in one line, with its reasons: "Person 4 enters walkway (...)"."""
     kind = event.kind

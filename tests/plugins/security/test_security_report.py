@@ -153,7 +153,7 @@ def test_the_timeline_has_lanes_and_the_curve(recording: StoredVideo, rules: str
     assert all(math.isnan(value) for value in curve.values[:5])
     assert all(0 <= value <= 1 for value in curve.values[5:])
     (people,) = timeline.lanes[0].spans
-    assert (people.start_s, people.kind) == (2.0, "people")
+    assert (people.start_s, people.kind) == (2.0, "people there")
     for lane in timeline.lanes:
         assert all(0 <= s.start_s < s.end_s <= timeline.end_s for s in lane.spans)
 
