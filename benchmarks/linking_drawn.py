@@ -2,7 +2,8 @@
 
 People walk through one view, out of it, and after some time on the way through the other, half of
 them in each direction; some are seen by one camera only. Clothes come from a small wardrobe, so
-that some are alike. The cameras differ in exposure, white balance, background and clock.
+that some are alike, and the light on a person is not the same at both cameras. The cameras differ
+in exposure, white balance, background and clock.
 """
 
 from collections.abc import Sequence
@@ -25,6 +26,7 @@ WARDROBE = (  # colours that people wear, some of them near each other
 SKIN = (205, 160, 130)
 LEAST_SHOWN = 0.4  # of a person's width, to be found
 TRACK_FPS = 5.0
+TINT = 0.1  # standard deviation of the light on a person, for each colour
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,7 @@ class Scene:
         self._gains = np.stack([np.ones(3), 1 + chance.uniform(-0.18, 0.18, 3)]).astype(np.float32)
         grain = (2, 16, self.size_px[1], self.size_px[0], 1)
         self._grain = chance.normal(0, 4, grain).astype(np.float32)
+        self._tints = chance.normal(1, TINT, (2, len(self.persons), 3)).astype(np.float32)
         self._grounds = [_ground(chance, self.size_px) for _ in range(2)]
         self._light = np.cumsum(chance.normal(0, 0.012, int(self.seconds * 4) + 400))
         bangs = (chance.random(int(self.seconds * 50) + 5000) < 0.01).repeat(SOUND_RATE_HZ // 50)
@@ -136,7 +139,7 @@ class Scene:
         image = self._grounds[camera].copy()  # [H, W, 3], floats
         chance = np.random.default_rng((self.seed, camera, int(time_s * 1000)))
         for person, box in self.boxes(camera, time_s):
-            _draw_person(image, self.persons[person], box, chance)
+            _draw_person(image, self.persons[person], box, self._tints[camera, person], chance)
         image *= self._gains[camera]
         if self.lamps:
             image *= np.exp(self._light[int((self.shared_s(camera, time_s) + 20) * 4)])
@@ -195,7 +198,11 @@ def _ground(chance: np.random.Generator, size_px: Sequence[int]) -> NDArray[np.f
 
 
 def _draw_person(
-    image: NDArray[np.float32], person: Person, box: Box, chance: np.random.Generator
+    image: NDArray[np.float32],
+    person: Person,
+    box: Box,
+    tint: NDArray[np.float32],
+    chance: np.random.Generator,
 ) -> None:
     """Draw head, upper and lower body; the sides are left out where arms swing."""
     height, width = image.shape[:2]
@@ -211,4 +218,4 @@ def _draw_person(
             round((top + (bottom - top) * high) * height),
         )
         part = image[rows, columns]
-        part[:] = np.asarray(colour) * chance.normal(1, 0.08, part.shape[:2])[..., None]
+        part[:] = np.asarray(colour) * tint * chance.normal(1, 0.08, part.shape[:2])[..., None]

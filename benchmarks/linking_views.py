@@ -6,7 +6,7 @@ of the one that its boxes, put back into the clip, lie on.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,15 +50,17 @@ class View:
                 seconds=(self.stop - self.start) / FPS,
                 fps=FPS,
                 size_px=self.size_px,
-                draw=lambda number, _, size: frames[number],
+                draw=lambda *_: next(frames),
                 options={"preset": "veryfast", "crf": str(self.crf)},
             )
             part.replace(path)
         return path
 
-    def _frames(self, clip: Path) -> list[NDArray[np.uint8]]:
+    def _frames(self, clip: Path) -> Iterator[NDArray[np.uint8]]:
         chance = np.random.default_rng([ord(letter) for letter in self.name])
-        frames = []
+        size = (16, self.size_px[1], self.size_px[0], 3)
+        grain = GRAIN * chance.standard_normal(size, np.float32)
+        gain = np.array(self.gain, np.float32)
         with av.open(str(clip)) as container:
             for number, frame in enumerate(container.decode(video=0)):
                 if self.start <= number < self.stop:
@@ -66,9 +68,8 @@ class View:
                     edges = (self.left * whole.width, 0, self.right * whole.width, whole.height)
                     cut = whole.crop(tuple(round(edge) for edge in edges))
                     cut = np.asarray(cut.resize(self.size_px, Image.Resampling.BILINEAR))
-                    seen = cut * np.array(self.gain) + chance.normal(0, GRAIN, cut.shape)
-                    frames.append(np.clip(seen, 0, 255).astype(np.uint8))
-        return frames
+                    seen = cut * gain + grain[chance.integers(len(grain))]
+                    yield np.clip(seen, 0, 255).astype(np.uint8)
 
     def in_clip(self, box: Box) -> Box:
         wide = self.right - self.left

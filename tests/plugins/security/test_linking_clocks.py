@@ -1,6 +1,7 @@
 """Many cameras come to one clock; what the user says wins."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -51,11 +52,14 @@ def test_ways_that_contradict_each_other_are_not_sure() -> None:
     found = [
         Offset("a", "b", 7.4, 0.99, "activity", 1.0),
         Offset("a", "b", 20.0, 0.95, "light", 2.0),
+        Offset("a", "b", 50.0, 0.5, "trajectories", 4.0),
         Offset("a", "b", 7.6, 0.97, "passages", 3.0),
     ]
     best = settled(found)
     assert best == Offset("a", "b", 7.4, 0.495, "activity", 20.0)
-    assert settled([found[0], found[2]]) == found[0]
+    assert settled([found[0], found[2], found[3]]) == found[0]
+    surer = replace(found[0], confidence=0.999)
+    assert settled([surer, *found[1:]]) == surer  # what is far less sure is no contradiction
     assert settled([]) is None
 
 

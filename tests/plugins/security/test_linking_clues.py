@@ -246,6 +246,9 @@ def test_a_map_of_the_ground_is_found_and_tells_pairs_apart() -> None:
     ratios, count = ground_ratios(a, b, 7.0, np.ones((9, 9)))
     assert count >= 8
     assert (np.diag(ratios) > 1).all()
+    turned, as_many = ground_ratios(b, a, -7.0, np.ones((9, 9)))
+    assert abs(as_many - count) <= 1
+    assert (np.diag(turned) > 1).all()
     others = ratios[~np.eye(9, dtype=bool)]
     assert (others[others != 1] < 1).mean() > 0.6
 
@@ -257,3 +260,13 @@ def test_no_map_is_found_where_paths_have_nothing_to_do_with_each_other() -> Non
         ratios, count = ground_ratios(a, b, 7.0, np.ones((9, 9)))
         assert count == 0
         assert (ratios == 1).all()
+
+
+def test_a_map_that_squeezes_everything_into_a_spot_is_none() -> None:
+    a, _ = walkers(0)
+    spot = [
+        track("b", one.number, one.times_s, [(0.5, 0.3, 0.58, 0.5 + 0.001 * one.number)] * 24)
+        for one in a
+    ]
+    assert ground_ratios(a, spot, 0.0, np.ones((9, 9)))[1] == 0
+    assert ground_ratios(spot, a, 0.0, np.ones((9, 9)))[1] == 0

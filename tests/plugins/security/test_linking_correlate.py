@@ -120,6 +120,16 @@ def test_too_little_says_nothing(length: int) -> None:
     assert peak_lag(short, short, 30.0).confidence == 0.0
 
 
+def test_one_flash_fits_any_other_and_is_left_out() -> None:
+    flash = np.zeros((400, 1))
+    flash[100:105] = 1.0
+    seldom = Signals.of(flash, RATE_HZ, least_busy=25)
+    assert peak_lag(seldom, seldom, 60.0).confidence == 0.0
+    flashes = (np.random.default_rng(2).random((400, 1)) < 0.2).astype(float)
+    often = Signals.of(flashes, RATE_HZ, least_busy=25)
+    assert peak_lag(often, often, 60.0).lag_s == pytest.approx(0.0, abs=1e-9)
+
+
 def test_starts_of_recordings_are_added() -> None:
     a, b = two_views(5, 20)
     late = Signals(a.values, a.known, a.rate_hz, start_s=2.5)

@@ -22,6 +22,7 @@ STILL = 6.0  # grey levels (of 255) that a still picture changes by from frame t
 FLOOR = 0.05  # of the root of motion: parts of the picture that vary less are nearly still
 DIM = 0.005  # of the logarithm of brightness: less is the beat of a compression
 LEAST_LIGHT = 0.002
+BUSY = 5 * RATE_HZ  # samples: five changes of light, of a second each
 MOST = 40.0  # what changes by more counts as this much: one lamp is not a crowd
 
 
@@ -41,9 +42,11 @@ class Activity:
         """Return how brightness changes within a second, beyond what compression does to it."""
         each = np.convolve(np.clip(self.light, -0.2, 0.2), np.ones(int(RATE_HZ)), mode="same")
         beyond = np.sign(each) * np.maximum(np.abs(each) - DIM, 0)
-        return self._signals(beyond[:, None], LEAST_LIGHT, change=False)
+        return self._signals(beyond[:, None], LEAST_LIGHT, change=False, least_busy=BUSY)
 
-    def _signals(self, values: Floats, floor: float, change: bool) -> Signals:
+    def _signals(
+        self, values: Floats, floor: float, change: bool, least_busy: float = 0.0
+    ) -> Signals:
         if len(self.times_s) < 3:
             return Signals.of(np.zeros((0, values.shape[1])), RATE_HZ)
         # Frames have times of their own; a correlation wants even steps.
@@ -51,7 +54,8 @@ class Activity:
         even = np.stack([np.interp(even_s, self.times_s, one) for one in values.T], axis=1)
         if change:
             even = np.diff(even, axis=0, prepend=even[:1])
-        return Signals.of(even, RATE_HZ, start_s=float(self.times_s[0]), floor=floor)
+        start_s = float(self.times_s[0])
+        return Signals.of(even, RATE_HZ, start_s=start_s, floor=floor, least_busy=least_busy)
 
 
 def activity_of(session: SessionView, video: StoredVideo) -> Activity:

@@ -44,12 +44,19 @@ class Signals:
         known: Floats | None = None,
         start_s: float = 0.0,
         floor: float = 0.0,
+        least_busy: float = 0.0,
     ) -> "Signals":
-        """Take the mean out of each signal; all of it is known if nothing else is said."""
+        """Take the mean out of each signal; all of it is known if nothing else is said.
+
+        A signal is left out where it is busy in fewer than `least_busy` samples (participation
+        ratio of its energy): one flash fits any other flash.
+        """
         known = np.ones((len(values), 1)) if known is None else known.astype(np.float64)
         count = np.maximum((known * np.ones_like(values)).sum(axis=0), 1)
         centred = (values - (values * known).sum(axis=0) / count) * known
-        return cls(centred, known, rate_hz, start_s, floor)
+        energy = centred**2
+        busy = energy.sum(axis=0) ** 2 / np.maximum((energy**2).sum(axis=0), 1e-300)
+        return cls(centred * (busy >= least_busy), known, rate_hz, start_s, floor)
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,8 @@ class Pairs:
     columns: NDArray[np.int64]  # [P] tracks of b
     feet_a: Floats  # [P, POINTS, 2]
     feet_b: Floats
-    tall_b: Floats  # [P] median height of b's boxes
+    tall_a: Floats  # [P] median height of the boxes
+    tall_b: Floats
 
     def dealt(self, order: NDArray[np.int64]) -> "Pairs":
         """Return the pairs with the paths of b in another order."""
@@ -80,16 +81,17 @@ def pairs_at_once(
             start_s, end_s = max(one.start_s, other.start_s), min(one.end_s, other.end_s)
             if end_s - start_s >= shortest_s and a[row].kind == b[column].kind:
                 times_s = np.linspace(start_s, end_s, POINTS)
-                found.append((row, column, one.at(times_s), other.at(times_s), other.tall))
+                talls = one.tall, other.tall
+                found.append((row, column, one.at(times_s), other.at(times_s), *talls))
     if shortest_s == SHORTEST_S:
         found = found[:: len(found) // MOST_PAIRS + 1]
-    rows, columns, ones, others, tall = zip(*found, strict=True) if found else ((),) * 5
+    rows, columns, ones, others, *talls = zip(*found, strict=True) if found else ((),) * 6
     return Pairs(
         np.array(rows, int),
         np.array(columns, int),
         np.array(ones).reshape(-1, POINTS, 2),
         np.array(others).reshape(-1, POINTS, 2),
-        np.array(tall, float),
+        *(np.array(tall, float) for tall in talls),
     )
 
 
@@ -138,13 +140,21 @@ def best_map(pairs: Pairs, likely: Floats) -> tuple[Floats, int] | None:
 def _off(pairs: Pairs, some: NDArray[np.int64], told: Pairs | None = None) -> Floats:
     """Fit a map to some pairs; return how far those told of are off it, in box heights."""
     told = told or pairs
-    ones = _affine(pairs.feet_a[some]).reshape(-1, 3)
-    found, *_ = np.linalg.lstsq(ones, pairs.feet_b[some].reshape(-1, 2), rcond=1e-3)
+    ones, others = pairs.feet_a[some].reshape(-1, 2), pairs.feet_b[some].reshape(-1, 2)
+    found, *_ = np.linalg.lstsq(_affine(ones), others, rcond=1e-3)
     scales = np.linalg.svd(found[:2], compute_uv=False)
     if scales[1] < FLATTEST * scales[0]:
         return np.full(len(told.rows), np.inf)
-    miss = ((_affine(told.feet_a) @ found - told.feet_b) ** 2).sum(axis=2).mean(axis=1)
-    return np.asarray(np.sqrt(miss) / np.maximum(told.tall_b, 1e-3))
+    miss = _affine(told.feet_a) @ found - told.feet_b
+    # There and back: a map that shrinks everything to a point is near everywhere, but one way only.
+    back = miss @ np.linalg.inv(found[:2])
+    ways = (_heights(miss, told.tall_b), _heights(back, told.tall_a))
+    return np.asarray(np.maximum(*ways))
+
+
+def _heights(miss: Floats, tall: Floats) -> Floats:
+    """Return root mean squares over points, in box heights, [P]."""
+    return np.asarray(np.sqrt((miss**2).sum(axis=2).mean(axis=1)) / np.maximum(tall, 1e-3))
 
 
 def _affine(feet: Floats) -> Floats:

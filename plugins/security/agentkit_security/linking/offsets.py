@@ -19,7 +19,9 @@ from agentkit_security.linking.results import How, Offset
 from agentkit_security.linking.trajectories import speed_signals
 from agentkit_security.linking.transit import Spans
 
-VERSION = "1"
+VERSION = "2"
+AS_SURE = 10.0  # times as much doubt is still about as sure
+LEAST_DOUBT = 0.001
 AGREE_S = 1.0  # two ways that differ by more contradict each other
 
 # The finest first: where several are as sure, it is taken.
@@ -78,11 +80,16 @@ def _row(offset: Offset) -> list[Any]:
 
 
 def settled(found: list[Offset]) -> Offset | None:
-    """Return the surest offset; where another sure one contradicts it, neither is sure."""
+    """Return the surest offset; where another about as sure contradicts it, neither is sure."""
     if not found:
         return None
     best = max(found, key=lambda one: (round(one.confidence, 2), -WAYS.index(one.how)))
-    against = [one for one in found if one.is_sure and abs(one.seconds - best.seconds) > AGREE_S]
+    about = 1 - AS_SURE * max(1 - best.confidence, LEAST_DOUBT)
+    against = [
+        one
+        for one in found
+        if one.is_sure and one.confidence >= about and abs(one.seconds - best.seconds) > AGREE_S
+    ]
     if not (best.is_sure and against):
         return best
     return replace(best, confidence=best.confidence / 2, runner_up_s=against[0].seconds)

@@ -20,6 +20,7 @@ RATE_HZ = 50.0
 FRAME = int(SAMPLES_HZ / RATE_HZ)
 BANDS_HZ = (100, 500, 1500, 3500, 7500)
 QUIET_DB, LOUD_DB = -90.0, 10.0  # what is kept, in 255 steps
+BUSY = 20  # samples: one bang fits any other bang
 FLOOR_DB = 1.0  # a band that varies by less is noise
 
 
@@ -35,7 +36,7 @@ def sound_signals(session: SessionView, video: StoredVideo) -> Signals | None:
         return None
     decibels = levels / 255.0 * (LOUD_DB - QUIET_DB)
     changes = np.diff(decibels, axis=0, prepend=decibels[:1])
-    return Signals.of(changes, RATE_HZ, floor=FLOOR_DB)
+    return Signals.of(changes, RATE_HZ, floor=FLOOR_DB, least_busy=BUSY)
 
 
 def _heard(session: SessionView, video: StoredVideo) -> str:
