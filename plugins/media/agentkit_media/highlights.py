@@ -77,7 +77,7 @@ def highlights_of(material: Material) -> Highlights:
     curve = _smooth(sum((WEIGHTS[s] * v for s, v in signs.items()), np.zeros(steps)))
     curve = np.minimum(curve / FULL * 10, 10)
     moments = [_moment(material, place, curve, signs) for place in _peaks(curve)]
-    best = _suppressed(moments)[: material.options.highlights]
+    best = suppressed(moments)[: material.options.highlights]
     return Highlights(
         tuple(sorted(best, key=lambda moment: moment.start_s)), tuple(curve.round(3).tolist())
     )
@@ -258,7 +258,7 @@ def _detail(material: Material, sign: str, start_s: float, end_s: float) -> str:
     return ""
 
 
-def _suppressed(moments: Sequence[Highlight]) -> list[Highlight]:
+def suppressed(moments: Sequence[Highlight]) -> list[Highlight]:
     """Leave out each moment that overlaps a better one; best first."""
     kept: list[Highlight] = []
     for moment in moments:

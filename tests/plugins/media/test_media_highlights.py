@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from agentkit.testing import RecordedSession, make_video, stored_video, tone
 from agentkit.types import Note, StoredVideo
 from agentkit_media.breakdown import break_down
-from agentkit_media.highlights import Highlights, Reason, emphasised
+from agentkit_media.highlights import Highlight, Highlights, Reason, emphasised, suppressed
 from agentkit_media.scoreboard import Change, changes, score_in
 from agentkit_media.sound import ROOM_DB, rises
 
@@ -66,7 +66,7 @@ def test_a_score_counts_only_in_sport(match: StoredVideo) -> None:
         Note(0.0, 52.0, "ocr", "ARS 1-0 CHE", 0.98),
         Note(52.0, 60.0, "ocr", "ARS 2-0 CHE", 0.98),
     ]
-    assert len(found(match, notes).moments) == 2
+    assert found(match, notes) == found(match, [])
     goal = found(match, notes, sport=True).moments[-1]
     assert goal.start_s == pytest.approx(42.0, abs=2.0)
     assert 50.0 <= goal.end_s <= 54.0
@@ -128,13 +128,22 @@ def test_only_a_score_that_grows_and_stays_is_a_change() -> None:
         Note(16.0, 20.0, "ocr", "0-0"),
         Note(20.0, 40.0, "ocr", "1-0"),
         Note(40.0, 44.0, "ocr", "0-0"),  # the replay
+        Note(40.0, 52.0, "ocr", "9-0"),  # misread for long
         Note(44.0, 46.0, "ocr", "1-1"),
         Note(50.0, 52.0, "ocr", "1-1"),
     ]
     assert changes(notes) == [
         Change((0, 0), (1, 0), notes[5]),
-        Change((1, 0), (1, 1), notes[7]),
+        Change((1, 0), (1, 1), notes[8]),
     ]
+
+
+def test_of_moments_that_overlap_the_better_stays() -> None:
+    best, over, apart = (
+        Highlight(start_s, start_s + 5.0, start_s + 2, score, ())
+        for start_s, score in ((10.0, 9.0), (12.0, 8.0), (15.0, 3.0))
+    )
+    assert suppressed([best, over, apart]) == [best, apart]
 
 
 def test_words_of_emphasis() -> None:

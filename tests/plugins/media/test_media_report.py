@@ -186,6 +186,18 @@ def test_people_who_look_alike_are_a_hint(film: StoredVideo) -> None:
     assert [row.cells for row in looks.rows] == [("Look 1", "00:02 (centre), 00:09 (centre)")]
 
 
+def test_two_in_one_picture_are_two_however_alike(film: StoredVideo) -> None:
+    def see(image: np.ndarray, what: str) -> list[Detection]:
+        left, right = (0.02, 0.2, 0.14, 0.9), (0.84, 0.2, 0.98, 0.9)
+        return [Detection("person", 0.9, left), Detection("person", 0.8, right)]
+
+    session = session_of(film, see=see)
+    (_, looks) = session.domain.report_sections(film, session)[2].tables
+    for row in looks.rows:
+        times = [cite.start_s for cite in row.citations]
+        assert len(times) == len(set(times))
+
+
 def test_without_a_detector_that_is_said(film: StoredVideo) -> None:
     from agentkit.types import UsageError
 

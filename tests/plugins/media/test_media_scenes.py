@@ -85,6 +85,13 @@ def test_scenes_of_the_film(film: StoredVideo) -> None:
     assert beach.motion == "still"
 
 
+def test_one_thing_alone_makes_no_mood() -> None:
+    video = stored_video("/gone/film.mp4", 20.0)
+    glad = Note(1.0, 3.0, "speech", "A wonderful day, my love.")
+    (scene,) = break_down(video, session_of(video, [glad])).scenes
+    assert scene.mood == Mood("neutral", ())
+
+
 def test_segments_are_the_scenes_and_fill_the_film(film: StoredVideo) -> None:
     parts = segments_of(film, session_of(film, NOTES))
     assert [part.text for part in parts] == [
