@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from agentkit.types import AgentkitError, Detection, SessionView
 from agentkit_media.material import Material
 
-VERSION = 1
+VERSION = 2
 PLACES = ("left", "centre", "right")
 STRIPES = 3
 HUES, SHADES = 12, 5
