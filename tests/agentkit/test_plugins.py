@@ -77,9 +77,7 @@ def test_the_defaults_answer_what_nobody_else_does() -> None:
     question = Question("Who?", ("Ann", "Ben"))
     assert silent.plan_sampling(VIDEO) is None  # type: ignore[arg-type]  # nobody looks at it
     assert silent.system_prompt(VIDEO) == defaults.SYSTEM_PROMPT
-    assert silent.user_prompt(VIDEO, question) == (
-        f"{INSTRUCTION}\nQuestion: Who?\nA. Ann\nB. Ben"
-    )
+    assert silent.user_prompt(VIDEO, question) == (f"{INSTRUCTION}\nQuestion: Who?\nA. Ann\nB. Ben")
     assert silent.select_chunks(question, [HIT]) == [HIT]
     assert silent.parse_answer(question, " Ann.\n", EVIDENCE) == Answer(
         question, "Ann.", (), COVERAGE, supported=True
