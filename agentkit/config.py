@@ -286,6 +286,10 @@ class Settings(_Strict):
     ask: AskSettings = AskSettings()
     report: ReportSettings = ReportSettings()
 
+    def __hash__(self) -> int:
+        """Hash what is said, the domains' own settings too: workers keep instruments by settings."""
+        return hash(self.model_dump_json())
+
     @classmethod
     def load(cls, path: str | Path | None = None, **flags: Any) -> Self:
         """Return the settings in force; a flag that is None was not given.

@@ -193,3 +193,11 @@ def test_a_domains_own_settings_come_from_the_file_and_from_pairs(
 def test_a_pair_that_sets_nothing_is_refused(pair: str) -> None:
     with pytest.raises(UsageError, match="--set KEY=VALUE"):
         Settings.load().with_options([pair])
+
+
+def test_settings_that_are_equal_have_one_hash() -> None:
+    one, same, other = (
+        Settings.load(plugins={"security": {"zones": [1, {"a": 2}], "judge": judge}})
+        for judge in (1, 1, 2)
+    )
+    assert (one == same, hash(one) == hash(same), one == other) == (True, True, False)
