@@ -13,6 +13,7 @@ of pairs said to be as likely, the share that is right.
 """
 
 import argparse
+import math
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -77,9 +78,9 @@ class Score:
     def chance_recall(self) -> float:
         return self.linked * self.chance_precision / self.most_right
 
-    def as_json(self) -> dict[str, float]:
+    def as_json(self) -> dict[str, float | None]:
         names = ("precision", "recall", "chance_precision", "chance_recall")
-        return {**asdict(self), **{name: getattr(self, name) for name in names}}
+        return {**asdict(self), **{name: _plain(getattr(self, name)) for name in names}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +125,11 @@ def case_of(
     )
 
 
+def _plain(value: float) -> float | None:
+    """Return a value as JSON has it: what is not defined is null."""
+    return value if math.isfinite(value) else None
+
+
 def _same(owners: Owners, one: Track, other: Track) -> bool:
     who = owners[one.video_id].get(one.number)
     return who is not None and who == owners[other.video_id].get(other.number)
@@ -144,13 +150,13 @@ def _offset(result: LinkResult, a: Camera, b: Camera, true_s: float) -> dict[str
     if found.a != a.video.video_id:
         found = found.turned()
     ways = {
-        how: {"error_s": abs(peak.lag_s - true_s), "sure": peak.confidence >= SURE}
+        how: {"error_s": _plain(abs(peak.lag_s - true_s)), "sure": peak.confidence >= SURE}
         for how, peak in peaks(a, b, OPTIONS)
     }
     return {
         "true_s": true_s,
-        "found_s": found.seconds,
-        "error_s": abs(found.seconds - true_s),
+        "found_s": _plain(found.seconds),
+        "error_s": _plain(abs(found.seconds - true_s)),
         "how": found.how,
         "confidence": found.confidence,
         "sure": found.is_sure,
@@ -244,8 +250,9 @@ def show_case(case: Case) -> None:
             f"AP {score.average_precision:.2f} (chance {score.chance_precision:.3f})"
         )
     offset = case.offset
+    found_s = "nothing" if offset["found_s"] is None else f"{offset['found_s']:+.2f} s"
     print(
-        f"{'  offset':26} {offset['found_s']:+.2f} s of {offset['true_s']:+.2f} s by "
+        f"{'  offset':26} {found_s} of {offset['true_s']:+.2f} s by "
         f"{offset['how']}, confidence {offset['confidence']:.2f}",
         flush=True,
     )
