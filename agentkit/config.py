@@ -287,8 +287,9 @@ class Settings(_Strict):
     report: ReportSettings = ReportSettings()
 
     def __hash__(self) -> int:
-        """Hash what is said, the domains' own settings too: workers keep instruments by settings."""
-        return hash(self.model_dump_json())
+        """Hash all but the domains' own settings, which may hold lists; workers are kept by it."""
+        names = (name for name in type(self).model_fields if name != "plugins")
+        return hash(tuple(getattr(self, name) for name in names))
 
     @classmethod
     def load(cls, path: str | Path | None = None, **flags: Any) -> Self:

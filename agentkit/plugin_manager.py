@@ -63,7 +63,8 @@ class Domain:
     """The voice of one kind of video: every hook as a method, with the hook's own arguments.
 
     A plugin that fails at a hook is left out there: it is logged, kept in `broken`, and the
-    defaults answer. Where it redacts, `PluginError` is raised instead.
+    defaults answer. Where it redacts, `PluginError` is raised instead. A `UsageError` is what the
+    user did, and passes.
     """
 
     def __init__(self, name: str, plugins: Sequence[Plugin] = ()) -> None:
@@ -214,6 +215,8 @@ class Domain:
         caller = self._manager.subset_hook_caller(hook, others)
         try:
             result = caller(**arguments)
+        except UsageError:
+            raise  # what the user said to the domain: its own settings, a file that they name
         except (Exception, SystemExit) as error:  # a plugin may raise anything
             reason = f"{type(error).__name__}: {_one_line(error)}"
             raise PluginError(f"plugin {plugin_name!r}, hook {hook}: {reason}") from error

@@ -173,6 +173,18 @@ def test_where_one_answer_is_needed_the_defaults_stand_in_for_a_failing_plugin(
     assert failing.broken == (message,)
 
 
+def test_what_the_user_said_wrongly_to_a_domain_is_no_failure_of_it() -> None:
+    class Strict:
+        @hookimpl
+        def report_sections(self) -> list[Any]:
+            raise UsageError("no option 'zone'; did you mean 'zones'?")
+
+    strict = domain(Strict())
+    with pytest.raises(UsageError, match="did you mean 'zones'"):
+        strict.report_sections(VIDEO, object())  # type: ignore[arg-type]  # nobody looks at it
+    assert strict.broken == ()
+
+
 class ShowsNobody:
     """Redacts, and fails at it in one way or another."""
 
