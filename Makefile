@@ -1,4 +1,4 @@
-# make demo: install, fetch the embedded models, answer three questions about real clips.
+# make demo: install, fetch the embedded models, ask and report on real clips.
 # make test: the tests that need no weights.  make test-real: those that do.
 # make test-browser: reports, looked at in a Chromium.
 # make test-long: kills and damage by the hundred, some minutes.  make lint: all checks.

@@ -1,4 +1,4 @@
-"""make demo: fetch what is missing, ingest three real clips, ask, show where answers come from."""
+"""make demo: fetch what is missing, ingest three real clips, ask, report, show what it rests on."""
 
 import sys
 from pathlib import Path
@@ -29,7 +29,9 @@ def main() -> None:
         videos = {name: ingest(session, clip(name)) for name, _ in QUESTIONS}
         answers = [ask(session, videos[name], question) for name, question in QUESTIONS]
         sheet = draw(session, answers, {v.video_id: v for v in videos.values()})
+        page = report(session, videos["bikes.mp4"])
     console.print(f"\nContact sheet of the cited frames: {sheet.resolve()}")
+    console.print(f"Report of the media domain, a page: {page.resolve()}")
     console.print(f"Models and store: {home()}")
     console.print("Your own video:   .venv/bin/agentkit ingest FILE, then agentkit ask QUESTION")
 
@@ -75,6 +77,11 @@ def draw(session: Session, answers: list[Answer], videos: dict[str, StoredVideo]
         frames += session.frames(video, [cite.frame_s or cite.start_s])
         captions.append(f"{Path(video.path).name}  {cite.frame_s:.1f} s\n{cite.why}")
     return contact_sheet(frames, captions, OUT / "contact-sheet.png")
+
+
+def report(session: Session, video: StoredVideo) -> Path:
+    console.print("\nReporting on bikes.mp4: shots, scenes, people, highlights, by rules")
+    return session.report(video, summary=False).save(OUT / "bikes.html")
 
 
 def progress() -> Progress:
