@@ -81,17 +81,18 @@ def pairs_at_once(
             start_s, end_s = max(one.start_s, other.start_s), min(one.end_s, other.end_s)
             if end_s - start_s >= shortest_s and a[row].kind == b[column].kind:
                 times_s = np.linspace(start_s, end_s, POINTS)
-                talls = one.tall, other.tall
-                found.append((row, column, one.at(times_s), other.at(times_s), *talls))
+                feet = one.at(times_s), other.at(times_s)
+                found.append((row, column, *feet, one.tall, other.tall))
     if shortest_s == SHORTEST_S:
         found = found[:: len(found) // MOST_PAIRS + 1]
-    rows, columns, ones, others, *talls = zip(*found, strict=True) if found else ((),) * 6
+    columns = [[pair[at] for pair in found] for at in range(6)]
     return Pairs(
-        np.array(rows, int),
-        np.array(columns, int),
-        np.array(ones).reshape(-1, POINTS, 2),
-        np.array(others).reshape(-1, POINTS, 2),
-        *(np.array(tall, float) for tall in talls),
+        np.array(columns[0], int),
+        np.array(columns[1], int),
+        np.array(columns[2]).reshape(-1, POINTS, 2),
+        np.array(columns[3]).reshape(-1, POINTS, 2),
+        np.array(columns[4], float),
+        np.array(columns[5], float),
     )
 
 
