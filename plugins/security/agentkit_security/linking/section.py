@@ -19,6 +19,7 @@ from agentkit_security.linking.cameras import camera_tracks, link_cameras
 from agentkit_security.linking.reasons import words
 from agentkit_security.linking.results import Link, LinkResult, Offset
 from agentkit_security.tracks import Track
+from agentkit_security.wording import thing
 
 
 def sections_of(videos: Sequence[StoredVideo], session: SessionView) -> list[Section]:
@@ -57,11 +58,7 @@ class _Writer:
 
     def body(self, result: LinkResult) -> str:
         paragraphs = [self("about")]
-        if result.links:
-            percent = round(result.links[len(result.links) // 2].probability * 100)
-            paragraphs.append(self("numbers", percent=percent))
-        else:
-            paragraphs.append(self("no_links"))
+        paragraphs.append(self("numbers" if result.links else "no_links"))
         lost = [self.camera(video) for video in self._videos if video not in result.clock_s]
         if lost:
             paragraphs.append(self("no_clock", cameras=", ".join(lost)))
@@ -86,7 +83,7 @@ class _Writer:
         return self(
             "track",
             camera=self.camera(track.video_id),
-            kind=track.kind,
+            kind=thing(track.kind, self._language),
             number=track.number,
             start=clock(track.start_s),
             end=clock(track.end_s),
@@ -147,7 +144,7 @@ class _Writer:
         lanes = tuple(
             Lane(
                 self.camera(video_id),
-                tuple(_span(track, numbers) for track in tracks[video_id]),
+                tuple(self._span(track, numbers) for track in tracks[video_id]),
                 video_id,
                 offset_s,
             )
@@ -158,11 +155,11 @@ class _Writer:
             self("timeline"), max(ends_s), lanes, start_s=min(offset_s for _, offset_s in cameras)
         )
 
-
-def _span(track: Track, numbers: Mapping[tuple[str, int], Sequence[str]]) -> Span:
-    linked = numbers.get((track.video_id, track.number), ())
-    label = f"{track.kind} {track.number}" + (f" ({', '.join(linked)})" if linked else "")
-    return Span(track.start_s, track.end_s, label, "linked" if linked else "alone")
+    def _span(self, track: Track, numbers: Mapping[tuple[str, int], Sequence[str]]) -> Span:
+        linked = numbers.get((track.video_id, track.number), ())
+        label = f"{thing(track.kind, self._language)} {track.number}"
+        label += f" ({', '.join(linked)})" if linked else ""
+        return Span(track.start_s, track.end_s, label, self("linked" if linked else "alone"))
 
 
 def clock(seconds: float) -> str:
