@@ -1,6 +1,7 @@
 """`agentkit security ...`: events, tracks, anomaly, zones, link."""
 
 import json
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -119,9 +120,12 @@ def link(
         return
     names = {video.video_id: Path(video.path).name for video in shown}
     for offset in found.offsets:
-        sure = "" if offset.is_sure else "  (not sure)"
-        pair = f"{names[offset.a]} and {names[offset.b]}"
-        typer.echo(f"{pair}: {offset.seconds:+.2f} s by {offset.how}{sure}")
+        sure = "" if offset.is_sure else "  (not sure, not used)"
+        clock = f"{offset.seconds:+.2f} s by {offset.how}{sure}"
+        said = clock if math.isfinite(offset.seconds) else "not known; give it: --set offsets=..."
+        typer.echo(f"{names[offset.a]} and {names[offset.b]}: {said}")
+    if not found.links:
+        typer.echo("no links", err=True)
     for one in found.links:
         pair = f"{names[one.a.video_id]} {one.a.number} ~ {names[one.b.video_id]} {one.b.number}"
         typer.echo(f"{one.probability:.2f}  {one.a.kind}  {pair}  {'; '.join(one.reasons)}")
