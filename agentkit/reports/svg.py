@@ -64,8 +64,7 @@ class _Drawing:
     def svg(self) -> Markup:
         bands = [*self._lanes(), *self._curves()]
         bottom = self._top
-        legend = self._legend()
-        height = bottom + (LEGEND_H if legend else 6)
+        legend, height = self._legend(bottom)
         timeline = self._timeline
         start, end = clock(timeline.start_s), clock(timeline.end_s)
         lanes = len(timeline.lanes) + len(timeline.curves)
@@ -196,17 +195,16 @@ class _Drawing:
         if run:
             yield run
 
-    def _legend(self) -> list[Markup]:
-        """Return what the colours mean, where there are several."""
+    def _legend(self, top: float) -> tuple[list[Markup], float]:
+        """Return what the colours mean, where there are several, and where that ends."""
         named = [kind for kind in self._kinds if kind]
         if len(named) < 2:
-            return []
-        drawn, left = [], float(LEFT)
+            return [], top + 6
+        drawn, left, y = [], float(LEFT), top + 10
         for kind in named:
             width = 24 + min(_width(kind), 160)
             if left + width > WIDTH - RIGHT:
-                break  # tooltips say the rest
-            y = self._top + 10
+                left, y = float(LEFT), y + ROW_H
             drawn.append(
                 Markup(
                     '<g class="key c{colour}"><rect fill="{fill}" x="{x}" y="{y}" width="12"'
@@ -223,7 +221,7 @@ class _Drawing:
                 )
             )
             left += width + 16
-        return drawn
+        return drawn, y - 10 + LEGEND_H
 
 
 def ticks(start_s: float, end_s: float) -> list[float]:
