@@ -131,9 +131,13 @@ class Looking(Parts):
         """Return what `make` gave once for this video under this key and version.
 
         It is kept in the store as JSON, goes with the video, and is made again where the video
-        is ingested anew or the version is another.
+        is ingested anew or the version is another. What was made of a part of a video holds for
+        that part alone.
         """
-        video_id = self.video(name).video_id
+        video = self.video(name)
+        video_id = video.video_id
+        if video.state != "ready":
+            version = f"{version}/{len(self.chunks(video))} chunks"
         kept = self._store.analysis(video_id, key, version)
         if kept is None:
             kept = json.dumps(make())

@@ -1,9 +1,20 @@
 """What a report may claim: citations that lie in their video, and no support without evidence."""
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from agentkit.types import Citation, Finding, Row, Section, StoredVideo, Table, Verdict
+from agentkit.types import (
+    Citation,
+    Finding,
+    Lane,
+    Row,
+    Section,
+    StoredVideo,
+    Table,
+    Timeline,
+    Verdict,
+)
 
 Videos = Mapping[str, StoredVideo]  # by id
 
@@ -12,12 +23,16 @@ def checked(section: Section, videos: Videos) -> Section:
     """Return a section whose citations lie in the report's videos and whose claims are marked.
 
     A citation of another video, or of a time outside its video, is dropped; one that reaches
-    over an end is cut there. A claim that is left without evidence is not supported.
+    over an end is cut there. A claim that is left without evidence is not supported. What a
+    timeline shows at a time that is no number is dropped too.
     """
     return replace(
         section,
         findings=tuple(_finding(finding, videos) for finding in section.findings),
         tables=tuple(_table(table, videos) for table in section.tables),
+        timelines=tuple(
+            _timeline(one) for one in section.timelines if _finite(one.start_s, one.end_s)
+        ),
         figures=_inside(section.figures, videos),
     )
 
@@ -48,6 +63,20 @@ def _finding(finding: Finding, videos: Videos) -> Finding:
 def _table(table: Table, videos: Videos) -> Table:
     rows = tuple(Row(row.cells, _inside(row.citations, videos)) for row in table.rows)
     return replace(table, rows=rows)
+
+
+def _timeline(timeline: Timeline) -> Timeline:
+    lanes = tuple(_lane(lane) for lane in timeline.lanes if _finite(lane.offset_s))
+    curves = tuple(one for one in timeline.curves if _finite(one.step_s, one.offset_s))
+    return replace(timeline, lanes=lanes, curves=curves)
+
+
+def _lane(lane: Lane) -> Lane:
+    return replace(lane, spans=tuple(s for s in lane.spans if _finite(s.start_s, s.end_s)))
+
+
+def _finite(*times_s: float) -> bool:
+    return all(map(math.isfinite, times_s))
 
 
 def _inside(citations: Iterable[Citation], videos: Videos) -> tuple[Citation, ...]:

@@ -35,8 +35,10 @@ class Redactor:
         """Return a text about a video, or about all of them, as it may be shown."""
         if (video_id, text) not in self._known:
             about = [self.videos[video_id]] if video_id in self.videos else self.videos.values()
-            shown = text
+            shown = text.encode(errors="replace").decode()  # half a letter cannot be written
             for video in about:
+                # Before too: a path that the redaction changed in part is found no more.
+                shown = self._named(shown, video)
                 shown = self._named(self.redaction.text(video, shown), video)
             self._known[video_id, text] = shown
         return self._known[video_id, text]

@@ -1,6 +1,7 @@
 """What a session shows of a stored video to plugins: chunks, frames of a plan, sound, analyses."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -60,9 +61,10 @@ def test_a_span_has_the_groups_that_touch_it(
         if shown_s < end and start < gone_s
     ]
     assert set(touching) <= set(range(first, stop))
-    assert all(
-        group in range(min(touching), max(touching) + 1) for group in range(first, stop)
-    ) or (not touching and stop - first <= 1)
+    if touching:
+        assert set(range(first, stop)) <= set(range(min(touching), max(touching) + 1))
+    else:
+        assert stop - first <= 1
 
 
 def test_a_span_outside_the_video_is_one_line(session: Session, clip: Path) -> None:
@@ -93,6 +95,22 @@ def test_an_analysis_is_made_once_a_version_and_kept(
     session.ingest(clip, anew=True)
     session.analysis(clip, "test/tracks", "2", make)
     assert len(made) == 3
+
+
+def test_an_analysis_of_a_part_is_not_taken_for_the_whole(
+    session: Session, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A report on a video that is not finished keeps what it found; once finished it looks anew."""
+    whole, chunks = session.video(clip), session.chunks(clip)
+    monkeypatch.setattr(session, "video", lambda name: replace(whole, state="partial"))
+    seen: list[int] = []
+    for known in (1, 1, len(chunks)):
+        monkeypatch.setattr(session, "chunks", lambda name, known=known: chunks[:known])
+        made = session.analysis(clip, "test/steps", "1", lambda n=known: seen.append(n) or n)
+        assert made == known
+    monkeypatch.undo()
+    assert session.analysis(clip, "test/steps", "1", lambda: seen.append(0) or "whole") == "whole"
+    assert seen == [1, len(chunks), 0]
 
 
 def test_options_and_language_are_the_settings(session: Session, open_session: Open) -> None:

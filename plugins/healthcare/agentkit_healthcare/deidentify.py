@@ -21,6 +21,15 @@ Box = tuple[float, float, float, float]
 Images = NDArray[np.uint8]  # [H, W, 3] RGB
 
 _MARKS = re.compile(r"(\[(?:name|date|id|phone|email|url|ip|address|zip|age over 89)\])")
+# Soft hyphens, spaces of no width, marks of direction. A joiner is taken out after a letter alone:
+# elsewhere it holds an emoji together.
+_NO_WIDTH = r"\u00ad\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb"
+_UNSEEN = re.compile(rf"(?<=\w)[{_NO_WIDTH}\u200c\u200d]+|[{_NO_WIDTH}]+")
+_PLAIN = {
+    wide: wide - 0xFEE0  # digits and letters as Chinese and Japanese screens write them
+    for first, last in ((0xFF10, 0xFF19), (0xFF21, 0xFF3A), (0xFF41, 0xFF5A))
+    for wide in range(first, last + 1)
+}
 _TWICE = re.compile(r"\[name\](?:\s+\[name\])+")
 
 
@@ -28,8 +37,10 @@ def redacted(text: str, given: Sequence[str] = (), known: Sequence[str] = ()) ->
     """Return a text without names and identifiers; a text that came from here stays as it is.
 
     `given` are the user's names, `known` those that the video's notes announce. Passes go on until
-    one finds nothing: each takes letters away, so they end.
+    one finds nothing: each takes letters away, so they end. Letters that nobody sees are taken out
+    first, and wide ones become plain: either would hide a name from the rules, not from readers.
     """
+    text = _seen(text)
     while True:
         again = "".join(
             part if _MARKS.fullmatch(part) else _pass(part, given, known)
@@ -39,6 +50,10 @@ def redacted(text: str, given: Sequence[str] = (), known: Sequence[str] = ()) ->
         if again == text:
             return text
         text = again
+
+
+def _seen(text: str) -> str:
+    return _UNSEEN.sub("", text).translate(_PLAIN)
 
 
 def redact_text(text: str, video: StoredVideo, session: SessionView) -> str:

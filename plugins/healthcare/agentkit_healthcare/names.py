@@ -98,7 +98,8 @@ def known_hidden(text: str, names: Sequence[str], known: Iterable[str] = ()) -> 
     """Return a text without the user's `names` (however written) and `known` parts of names."""
     given = _any_of(tuple(sorted(names)), True)
     learned = _any_of(tuple(sorted(known)), False)
-    for pattern in (given, learned):
+    together = _two_of(tuple(sorted(known)))
+    for pattern in (given, together, learned):
         text = pattern.sub(MARK, text) if pattern else text
     return text
 
@@ -114,6 +115,18 @@ def _any_of(names: tuple[str, ...], any_case: bool) -> re.Pattern[str] | None:
         return None
     every = sorted(names, key=lambda name: (-len(name), name))
     return re.compile("|".join(_spelt(name, any_case) for name in every))
+
+
+@lru_cache(maxsize=64)
+def _two_of(names: tuple[str, ...]) -> re.Pattern[str] | None:
+    """Return what finds two known parts of names or more side by side, however they are written.
+
+    "brown" is a colour; "anna brown" is nobody but her.
+    """
+    if not names:
+        return None
+    any_one = "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True))
+    return re.compile(rf"(?<!\w)(?:{any_one})(?:[\s,.-]+(?:{any_one}))+(?!\w)", re.IGNORECASE)
 
 
 def _spelt(name: str, any_case: bool) -> str:

@@ -23,6 +23,7 @@ from agentkit.reports.markdown import markdown
 from agentkit.testing import RecordedSession
 from agentkit.types import (
     Citation,
+    Curve,
     Finding,
     Lane,
     Note,
@@ -225,6 +226,48 @@ def test_claims_without_evidence_and_citations_outside_are_put_right(
         "unsupported": 2,
     }
     assert [exhibit.citation for exhibit in report.exhibits] == [held]
+
+
+@pytest.mark.parametrize("odd", [float("nan"), float("inf"), -float("inf")])
+def test_a_timeline_shows_nothing_at_times_that_are_no_numbers(
+    session: RecordedSession, odd: float
+) -> None:
+    kept = Timeline("t", 20.0, (Lane("l", (Span(1.0, 2.0, "kept"),)),))
+
+    def report_sections(video: StoredVideo) -> list[Section]:
+        spans = (Span(1.0, odd, "a"), Span(1.0, 2.0, "kept"), Span(odd, 2.0, "b"))
+        lanes = (Lane("l", spans), Lane("m", spans, offset_s=odd))
+        curves = (Curve("c", odd, (0.5,)), Curve("c", 1.0, (0.5,), offset_s=odd))
+        return [
+            Section("S", timelines=(Timeline("t", 20.0, lanes, curves), Timeline("u", odd, lanes)))
+        ]
+
+    session.domain = domain_of(report_sections)
+    report = report_of(session, summary=False, settings={"general": False})
+    assert report.sections == (Section("S", timelines=(kept,)),)
+    assert "nan" not in markdown(report) + html(report)
+
+
+def test_a_file_whose_name_is_redacted_in_part_is_not_told(
+    session: RecordedSession, film: Path, tmp_path: Path
+) -> None:
+    """A rule that takes out numbers must not leave the rest of a file's name behind."""
+    path = tmp_path / "weber 4471982.mp4"
+    session.stored = [replace(session.stored[0], path=str(path))]
+    claim = f"{path} and {path.name} and half a letter \ud800"
+
+    def redact_text(text: str) -> str:
+        return text.replace("4471982", "[id]")
+
+    def report_sections(video: StoredVideo) -> list[Section]:
+        cite = Citation(video.video_id, 1.0, 2.0, "cited")
+        return [Section("S", findings=(Finding(claim, "supported", (cite,)),))]
+
+    session.domain = domain_of(redact_text, report_sections)
+    report = report_of(session, summary=False)
+    name = session.stored[0].video_id[:12]
+    assert report.sections[0].findings[0].claim == f"{name} and {name} and half a letter ?"
+    assert "weber" not in (markdown(report) + html(report)).lower()
 
 
 def test_coverage_says_how_closely_was_looked_and_what_is_unfinished(

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from agentkit.plugin_manager import Domain, PluginError
 from agentkit.testing import RecordedSession, stored_video
-from agentkit.types import Detection, Note
+from agentkit.types import Detection, Note, UsageError
 from agentkit_healthcare import names
 from agentkit_healthcare.deidentify import (
     known_names,
@@ -48,6 +48,11 @@ VIDEO = stored_video(duration_s=60.0)
         ("姓名\uff1a张三丰\uff0c住院号\uff1aA12345", "姓名\uff1a[name]\uff0c住院号\uff1a[id]"),
         ("王医生主刀 手机13812345678", "[name]医生主刀 手机[phone]"),
         ("10.0.0.17", "[ip]"),
+        ("PATIENT: WE\u200bBER, born 14.\ufeff03.1962", "PATIENT: [name], born [date]"),
+        (
+            "患者姓名:张三丰 住院号:\uff21\uff11\uff12\uff13\uff14\uff15",
+            "患者姓名:[name] 住院号:[id]",
+        ),
     ],
 )
 def test_identifiers_are_replaced_by_their_kind(text: str, shown: str) -> None:
@@ -142,6 +147,20 @@ def test_a_name_announced_once_is_hidden_wherever_it_stands() -> None:
     assert redact_text(said, VIDEO, session) == hidden
 
 
+def test_two_known_names_side_by_side_are_hidden_however_they_are_written() -> None:
+    session = session_of(shown("PATIENT: JOHANNA WEBER"), shown("DR. BROWN"))
+    said = "HOOK johanna weber; weber,johanna; brown tissue; We\u00adber; a weberian johanna"
+    hidden = "HOOK [name]; [name]; brown tissue; [name]; a weberian johanna"
+    assert redact_text(said, VIDEO, session) == hidden
+
+
+@given(st.text(alphabet="aWeber \u200b\u200c\u200d\u00ad\ufeff\uff21\uff11.:[]", max_size=30))
+def test_letters_that_nobody_sees_are_settled_at_once(text: str) -> None:
+    once = redacted(text, [], ["Weber"])
+    assert redacted(once, [], ["Weber"]) == once
+    assert "Weber" not in once.replace("\u200b", "").split()
+
+
 def test_names_of_a_list_are_hidden_however_they_are_written(tmp_path) -> None:
     path = tmp_path / "names.txt"
     path.write_text("Ada Lovelace\n", encoding="utf-8")
@@ -189,7 +208,7 @@ def test_where_a_detector_is_missing_nothing_is_shown(lost: str) -> None:
 
 def test_a_wrong_option_hides_everything() -> None:
     session = session_of(options={"nams": ["Weber"]})
-    with pytest.raises(PluginError, match="nams"):
+    with pytest.raises(UsageError, match="nams"):
         session.domain.redact_text("Weber", VIDEO, session)
 
 
