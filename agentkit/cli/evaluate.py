@@ -54,8 +54,15 @@ def eval_(
         _list(as_json)
         return
     if predictions is None or ground_truth is None:
+        _check_name(name)
         raise UsageError(f"agentkit eval {name} needs --predictions FILE and --ground-truth FILE")
     _judge(options, name, predictions, ground_truth, paired, seed, as_json)
+
+
+def _check_name(name: str) -> None:
+    from agentkit.evaluating import evaluator
+
+    evaluator(name)
 
 
 def _judge(

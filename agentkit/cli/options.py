@@ -43,10 +43,14 @@ class Options:
     def settings(self, **flags: Any) -> "Settings":
         """Return the settings in force under these options and `flags`."""
         from agentkit.config import Settings
+        from agentkit.errors import UsageError
+        from agentkit.plugin_manager import GENERAL
 
         settings = Settings.load(
             self.config, domain=self.domain, encoder=self.encoder, store=self.store, **flags
         )
+        if self.set and settings.domain == GENERAL:
+            raise UsageError("--set is for a domain's own settings; say which: --domain NAME")
         return settings.with_options(self.set)
 
     def open_session(self, settings: "Settings | None" = None) -> "Session":

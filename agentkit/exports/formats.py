@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from agentkit.errors import AgentkitError, PluginError, UnknownNameError
+from agentkit.errors import AgentkitError, PluginError, UnknownNameError, UsageError
 from agentkit.exports.material import ExportSession, Material, Source, Wanted, gather
 from agentkit.hookspecs import Exporter
 from agentkit.plugin_manager import Domain
@@ -89,6 +89,7 @@ def export(
 
     Raises:
         UnknownNameError: no such format or kind of note.
+        UsageError: a part is asked of a domain's own format.
         TimeRangeError: the range is not inside the video.
         PluginError: the domain's segments, exporter or redaction fail.
     """
@@ -96,8 +97,22 @@ def export(
     wanted.span(video.duration_s)
     form = FORMATS.get(name)
     if form is None:
+        _refuse_parts(redaction.domain, name, wanted)
         return _by_domain(session, redaction.domain, video, name)
-    return form.write(gather(session, redaction, video, form.source, wanted, form.with_marks))
+    material = gather(session, redaction, video, form.source, wanted, form.with_marks)
+    if not material.parts and not material.marks:
+        what = wanted.kind or form.source
+        logger.warning("%s: no %s there, so the %s is empty", material.name, what, name)
+    return form.write(material)
+
+
+def _refuse_parts(domain: Domain, name: str, wanted: Wanted) -> None:
+    """Refuse what an exporter of a domain is never told: it would give the whole all the same."""
+    if wanted != Wanted():
+        raise UsageError(
+            f"the format {name!r} of the domain {domain.name} is of the whole video; "
+            "leave the times and the kind of note out"
+        )
 
 
 def _by_domain(session: ExportSession, domain: Domain, video: StoredVideo, name: str) -> bytes:

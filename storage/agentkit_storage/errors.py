@@ -2,6 +2,7 @@
 
 import difflib
 import math
+import os
 from collections.abc import Iterable
 
 
@@ -43,7 +44,14 @@ class UnknownVideoError(StoreError, LookupError):
     def __init__(self, name: str, known: Iterable[str] = ()) -> None:
         known = sorted(known)
         near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
-        hint = f"did you mean {near[0]!r}?" if near else f"known: {_some(known)}"
+        if os.path.isfile(name):  # noqa: PTH113  # where Path raises, this says no
+            hint = "the file is there, but was not ingested; agentkit ingest it first"
+        elif near:
+            hint = f"did you mean {near[0]!r}?"
+        elif known:
+            hint = f"known: {_some(known)}; a new one is to be ingested first"
+        else:
+            hint = "this store has none yet; ingest it first"
         super().__init__(f"unknown video {name!r}; {hint}")
         self.name = name
 

@@ -617,6 +617,11 @@ def test_an_unknown_domain_is_one_line(run: Any) -> None:
     assert run("--domain", "medai", "videos") == (2, "", message)
 
 
+def test_a_domains_settings_want_a_domain(run: Any) -> None:
+    message = "error: --set is for a domain's own settings; say which: --domain NAME\n"
+    assert run("--set", "sport=true", "videos") == (2, "", message)
+
+
 @pytest.mark.parametrize(
     ("error", "message"),
     [

@@ -230,7 +230,8 @@ def test_two_runs_are_compared_in_words_and_as_json(
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["namin"], 2, "agentkit eval namin needs --predictions FILE and --ground-truth FILE"),
+        (["naming"], 2, "agentkit eval naming needs --predictions FILE and --ground-truth FILE"),
+        (["namin"], 2, "unknown evaluator 'namin'; did you mean 'naming'?"),
         (["--predictions", "first"], 2, "which evaluator? agentkit eval lists them"),
         (
             ["namin", "--predictions", "first", "--ground-truth", "true"],

@@ -148,6 +148,17 @@ def test_an_unknown_name_is_one_line_with_the_nearest(store: Store, name: str) -
         assert "did you mean 'match.mp4'?" in str(caught.value)
 
 
+def test_what_was_not_ingested_is_to_be_ingested(store: Store, tmp_path: Path) -> None:
+    film = tmp_path / "match.mp4"
+    film.touch()
+    for name, said in (
+        (str(film), "agentkit ingest it first"),
+        ("none", "this store has none yet"),
+    ):
+        with pytest.raises(UnknownVideoError, match=said):
+            store.video(name)
+
+
 def test_an_ambiguous_name_lists_the_ids(store: Store) -> None:
     store.add_video(draw_video("abcd" + "1" * 60, "/one/film.mp4"), "drawn")
     store.add_video(draw_video("abcd" + "2" * 60, "/two/film.mp4"), "drawn")

@@ -53,7 +53,7 @@ def add_to(cli: typer.Typer) -> None:
 
 
 def _print(context: typer.Context, video: str, as_json: bool, form: Form, lines: Lines) -> None:
-    context.obj.domain = context.obj.domain or "media"
+    context.obj.domain = "media"  # whatever is set: the settings that are read are its own
     with context.obj.open_session() as session:
         found = break_down(session.video(video), session)
         if as_json:

@@ -27,9 +27,9 @@ def add_to(cli: typer.Typer) -> None:
 
 @contextmanager
 def opened(context: typer.Context, rules: str | None = None) -> Iterator[SessionView]:
-    """Open a session of this domain, under the options that stand before the command."""
+    """Open a session of this domain, whatever domain is set; its settings are what is read."""
     options = context.obj
-    options.domain = options.domain or "security"
+    options.domain = "security"
     if rules is not None:
         options.set += (f"rules={json.dumps(rules)}",)
     with options.open_session() as session:

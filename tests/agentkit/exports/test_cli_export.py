@@ -137,6 +137,19 @@ def test_what_cannot_be_is_said_with_its_remedy(
     assert run(*arguments) == (2, "", f"error: {error}\n")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "what"),
+    [
+        (("--format", "vtt", "--from", "5"), "no speech there, so the vtt is empty"),
+        (("--format", "srt", "--kind", "ocr"), "no ocr there, so the srt is empty"),
+        (("--format", "csv", "--from", "9"), "no notes there, so the csv is empty"),
+    ],
+)
+def test_that_a_file_holds_nothing_is_said(run: Run, arguments: tuple[str, ...], what: str) -> None:
+    code, _, err = run("cuts.mp4", *arguments)
+    assert (code, err) == (0, f"warning: cuts.mp4: {what}\n")
+
+
 @pytest.mark.parametrize("span", [("--from", "-1"), ("--from", "nan"), ("--to", "13")])
 def test_times_outside_are_refused(run: Run, span: tuple[str, str]) -> None:
     code, out, err = run("cuts.mp4", "--format", "vtt", *span)

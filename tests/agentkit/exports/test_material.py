@@ -143,6 +143,9 @@ def test_a_domains_formats_are_found_by_name_and_its_failures_named() -> None:
         export(session, redaction, video, "fails", Wanted())
     with pytest.raises(UsageError, match="set protocol = FILE"):
         export(session, redaction, video, "asks", Wanted())
+    for part in (Wanted("speech"), Wanted(start_s=1.0), Wanted(end_s=2.0)):
+        with pytest.raises(UsageError, match="'list' of the domain writer is of the whole video"):
+            export(session, redaction, video, "list", part)
 
 
 class Clash:

@@ -264,7 +264,7 @@ def test_the_commands_print_text_and_json(film: StoredVideo, name: str, flag: li
     import typer
 
     class Given:
-        domain: str | None = None
+        domain: str | None = "general"
 
         def open_session(self) -> "Given":
             return self

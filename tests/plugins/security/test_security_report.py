@@ -343,7 +343,7 @@ def run(session: RecordedSession, *arguments: str) -> str:
         session.options = {**session.options, **dict(_pairs(options.set))}
         yield session
 
-    options = SimpleNamespace(domain=None, set=(), open_session=open_session)
+    options = SimpleNamespace(domain="media", set=(), open_session=open_session)
     cli = typer.Typer()
     cli.command("other")(lambda: None)  # with one command alone typer would drop its name
     session.domain.register_commands(cli)
