@@ -20,6 +20,11 @@ _TELLING = frozenset(
 _MEANS = dict.fromkeys(("mov", "move", "movement"), "motion")  # as the instrument notes it
 
 _CLAUSE = re.compile(r"[,;:.()]")  # "in 2015, partners" counts no partners
+_DENIES = re.compile(
+    r"\b(?:no|not|nor|never|none|neither|without|cannot|nobody|nothing|\w+n['\u2019]t)\b"
+    r"|[\u6ca1\u672a\u65e0\u4e0d]",
+    re.IGNORECASE,
+)
 _CHINESE = re.compile("[\u3400-\u4dbf\u4e00-\u9fff]+")
 
 
@@ -27,6 +32,7 @@ _CHINESE = re.compile("[\u3400-\u4dbf\u4e00-\u9fff]+")
 class _Offered:
     citation: Citation
     terms: frozenset[str]
+    denies: bool = False
 
     def carries(self, wanted: set[str]) -> set[str]:
         """Return which of these words it has, or has the beginning of."""
@@ -52,13 +58,16 @@ class Carriers:
         One wrong noun makes a sentence wrong, so none may be missing. What the words say together
         is not understood: "on the right" carries "to the right". Each further citation is there
         for words that those before it lack. A number must stand in one note together with the
-        word that follows it: "5 trucks" is not carried by "5 people" beside "1 truck".
+        word that follows it: "5 trucks" is not carried by "5 people" beside "1 truck". What denies
+        ("no cars", "is not red") is carried by one note that denies it too, or by none.
         """
         wanted = set(terms_of(sentence))
         chosen, left = self._chosen(wanted)
         if not wanted or left:
             return ()
         if not all(self._is_noted(pair) for pair in counted(sentence)):
+            return ()
+        if not all(self._is_denied(clause) for clause in _CLAUSE.split(sentence)):
             return ()
         return tuple(offered.citation for offered in chosen)
 
@@ -73,6 +82,13 @@ class Carriers:
             chosen.append(best)
             left -= carried
         return chosen, left
+
+    def _is_denied(self, clause: str) -> bool:
+        """Say whether a note denies what this clause denies; so it is where it denies nothing."""
+        if not _DENIES.search(clause):
+            return True
+        wanted = set(terms_of(clause))
+        return any(one.denies and one.carries(wanted) == wanted for one in self._noted)
 
     def _is_noted(self, pair: frozenset[str]) -> bool:
         return any(pair <= offered.terms for offered in self._noted)
@@ -112,4 +128,4 @@ def _pairs(text: str) -> Iterator[str]:
 
 def _of_note(video_id: str, note: Note) -> _Offered:
     cite = evidence(video_id, note, f"{note.kind}: {note.text}")
-    return _Offered(cite, frozenset(terms_in(note.text)))
+    return _Offered(cite, frozenset(terms_in(note.text)), bool(_DENIES.search(note.text)))
