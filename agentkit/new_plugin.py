@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import invalidate_caches
-from importlib.metadata import PackageNotFoundError, distribution
+from importlib.metadata import PackageNotFoundError, distribution, version
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,6 +20,7 @@ from agentkit.errors import PluginError, UsageError
 
 NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 LONGEST = 40
+SETUPTOOLS = 77  # as in the pyproject.toml that is written
 OURS = frozenset(("general", "defaults", "agentkit"))
 
 # What is written, from which template, and what it is for.
@@ -134,12 +135,13 @@ def _write(path: Path, text: str) -> None:
 def install_command(folder: Path) -> list[str]:
     """Return the command that puts a folder into the environment that runs this, to be edited on.
 
-    What it needs is here already: nothing is fetched, if setuptools is here too.
+    What it needs is here already: nothing is fetched, if a setuptools that can build
+    it is here too; the one that `python -m venv` brings may be too old.
 
     Raises:
         PluginError: neither pip nor uv is here.
     """
-    alone = ["--no-build-isolation"] if find_spec("setuptools") else []
+    alone = ["--no-build-isolation"] if _can_build() else []
     arguments = ["--quiet", "--no-deps", *alone, "--editable", str(folder)]
     if find_spec("pip"):
         return [sys.executable, "-m", "pip", "install", "--disable-pip-version-check", *arguments]
@@ -147,6 +149,14 @@ def install_command(folder: Path) -> list[str]:
     if uv:
         return [uv, "pip", "install", "--python", sys.executable, *arguments]
     raise PluginError(f"neither pip nor uv is here to install {folder}; python -m ensurepip")
+
+
+def _can_build() -> bool:
+    """Say whether the setuptools that is installed is one that the plugin's pyproject.toml takes."""
+    try:
+        return int(version("setuptools").split(".")[0]) >= SETUPTOOLS
+    except (PackageNotFoundError, ValueError):
+        return False
 
 
 def install(plugin: NewPlugin) -> None:

@@ -72,6 +72,8 @@ def export(
     times = _time(start), _time(end)
     with options.open_session() as session:
         stored = session.video(video)
+        if stored.state != "ready":
+            show.remark("the video is not ingested to its end; agentkit ingest it again to go on")
         if format == CLIP:
             _clip(session, stored, output, kind, times, unredacted, as_json)
             return

@@ -589,8 +589,10 @@ def test_uv_installs_where_pip_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.which", lambda name: f"/bin/{name}")
     uv = ["/bin/uv", "pip", "install", "--python", sys.executable]
     assert install_command(folder) == [*uv, *alone]
-    monkeypatch.setattr(new_plugin, "find_spec", without("pip", "setuptools"))
-    assert "--no-build-isolation" not in install_command(folder)
+    for too_old in ("65.5.0", "76", "of my own"):  # 65.5 comes with `python -m venv` of 3.11
+        with monkeypatch.context() as patch:
+            patch.setattr(new_plugin, "version", lambda name, is_=too_old: is_)
+            assert "--no-build-isolation" not in install_command(folder)
     monkeypatch.setattr("shutil.which", lambda name: None)
     with pytest.raises(PluginError, match="neither pip nor uv is here to install /plugins/agentk"):
         install_command(folder)

@@ -150,6 +150,19 @@ def test_that_a_file_holds_nothing_is_said(run: Run, arguments: tuple[str, ...],
     assert (code, err) == (0, f"warning: cuts.mp4: {what}\n")
 
 
+def test_that_a_video_is_not_whole_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    video = stored_video("/films/half.mp4", state="ingesting")
+    with Store.open(tmp_path) as kept:
+        kept.add_video(video, "drawn")
+        kept.put_sound_notes(video.video_id, [Note(1.0, 3.0, "speech", "Cut here!", 0.9)])
+    assert main(["--store", str(tmp_path), "export", "half.mp4", "--format", "vtt"]) == 0
+    out, err = capsys.readouterr()
+    assert "Cut here!" in out
+    assert err == "the video is not ingested to its end; agentkit ingest it again to go on\n"
+
+
 @pytest.mark.parametrize("span", [("--from", "-1"), ("--from", "nan"), ("--to", "13")])
 def test_times_outside_are_refused(run: Run, span: tuple[str, str]) -> None:
     code, out, err = run("cuts.mp4", "--format", "vtt", *span)
