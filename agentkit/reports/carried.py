@@ -20,6 +20,7 @@ _TELLING = frozenset(
 _MEANS = dict.fromkeys(("mov", "move", "movement"), "motion")  # as the instrument notes it
 
 _CLAUSE = re.compile(r"[,;:.()]")  # "in 2015, partners" counts no partners
+_AFFIRMED = re.compile(r"[,;:.!?()\uff0c\u3002\uff1b\uff01\uff1f]|\bbut\b")
 _DENIES = re.compile(
     r"\b(?:no|not|nor|never|none|neither|without|cannot|nobody|nothing|\w+n['\u2019]t)\b"
     r"|[\u6ca1\u672a\u65e0\u4e0d]",
@@ -32,7 +33,8 @@ _CHINESE = re.compile("[\u3400-\u4dbf\u4e00-\u9fff]+")
 class _Offered:
     citation: Citation
     terms: frozenset[str]
-    denies: bool = False
+    denies: bool
+    text: str
 
     def carries(self, wanted: set[str]) -> set[str]:
         """Return which of these words it has, or has the beginning of."""
@@ -48,9 +50,10 @@ class Carriers:
 
     def __init__(self, video_id: str, citations: Iterable[Citation], notes: Sequence[Note]) -> None:
         noted = [_of_note(video_id, note) for note in dict.fromkeys(notes)]
-        cited = [_Offered(cite, frozenset(terms_in(cite.why))) for cite in citations]
+        cited = [_offered(cite, cite.why) for cite in citations]
         self._offered = [*cited, *noted]
         self._noted = noted
+        self._affirming = [_affirmed(one) for one in self._offered]
 
     def of(self, sentence: str) -> tuple[Citation, ...]:
         """Return what carries a sentence; nothing where one of its words is not noted.
@@ -62,7 +65,9 @@ class Carriers:
         ("no cars", "is not red") is carried by one note that denies it too, or by none.
         """
         wanted = set(terms_of(sentence))
-        chosen, left = self._chosen(wanted)
+        # What a note denies carries nothing that is said to be so.
+        offered = self._offered if _DENIES.search(sentence) else self._affirming
+        chosen, left = _chosen(offered, wanted)
         if not wanted or left:
             return ()
         if not all(self._is_noted(pair) for pair in counted(sentence)):
@@ -70,18 +75,6 @@ class Carriers:
         if not all(self._is_denied(clause) for clause in _CLAUSE.split(sentence)):
             return ()
         return tuple(offered.citation for offered in chosen)
-
-    def _chosen(self, wanted: set[str]) -> tuple[list[_Offered], set[str]]:
-        """Return what has the most words, then most of those left; and the words left over."""
-        chosen: list[_Offered] = []
-        left = set(wanted)
-        while left and self._offered and len(chosen) < MAX_CITATIONS:
-            best = max(self._offered, key=lambda offered: len(offered.carries(left)))
-            if not (carried := best.carries(left)):
-                break
-            chosen.append(best)
-            left -= carried
-        return chosen, left
 
     def _is_denied(self, clause: str) -> bool:
         """Say whether a note denies what this clause denies; so it is where it denies nothing."""
@@ -92,6 +85,19 @@ class Carriers:
 
     def _is_noted(self, pair: frozenset[str]) -> bool:
         return any(pair <= offered.terms for offered in self._noted)
+
+
+def _chosen(every: Sequence[_Offered], wanted: set[str]) -> tuple[list[_Offered], set[str]]:
+    """Return what has the most words, then most of those left; and the words left over."""
+    chosen: list[_Offered] = []
+    left = set(wanted)
+    while left and every and len(chosen) < MAX_CITATIONS:
+        best = max(every, key=lambda offered: len(offered.carries(left)))
+        if not (carried := best.carries(left)):
+            break
+        chosen.append(best)
+        left -= carried
+    return chosen, left
 
 
 def counted(sentence: str) -> Iterator[frozenset[str]]:
@@ -128,4 +134,16 @@ def _pairs(text: str) -> Iterator[str]:
 
 def _of_note(video_id: str, note: Note) -> _Offered:
     cite = evidence(video_id, note, f"{note.kind}: {note.text}")
-    return _Offered(cite, frozenset(terms_in(note.text)), bool(_DENIES.search(note.text)))
+    return _offered(cite, note.text)
+
+
+def _offered(cite: Citation, text: str) -> _Offered:
+    return _Offered(cite, frozenset(terms_in(text)), bool(_DENIES.search(text)), text)
+
+
+def _affirmed(one: _Offered) -> _Offered:
+    """Return what a text says without the clauses of it that deny."""
+    if not one.denies:
+        return one
+    clauses = [part for part in _AFFIRMED.split(one.text) if not _DENIES.search(part)]
+    return _offered(one.citation, "; ".join(clauses))

@@ -124,6 +124,8 @@ def test_a_sentence_that_says_that_nothing_is_said_is_no_claim() -> None:
         ("The car is not left.", False),
         ("A car is left, and no dog.", False),
         ("The patient is not awake.", True),
+        ("The patient is awake.", False),
+        ("The patient is quiet.", True),
         ("2 cars are left, the patient is not awake.", True),
         ("\u5de6\u8fb9\u6ca1\u6709\u6c7d\u8f66\u3002", False),
     ],
@@ -132,7 +134,7 @@ def test_what_denies_is_carried_by_what_denies(sentence: str, is_carried: bool) 
     notes = [
         Note(0.0, 4.0, "objects", "2 cars left"),
         Note(0.0, 4.0, "objects", "1 dog right"),
-        Note(4.0, 6.0, "speech", "The patient is not awake yet."),
+        Note(4.0, 6.0, "speech", "The patient is not awake yet, but the patient is quiet."),
         Note(6.0, 8.0, "speech", "\u5de6\u8fb9\u6709\u6c7d\u8f66\u3002"),
     ]
     assert bool(Carriers("ab" * 32, (), notes).of(sentence)) == is_carried
