@@ -152,7 +152,7 @@ def install_command(folder: Path) -> list[str]:
 
 
 def _can_build() -> bool:
-    """Say whether the setuptools that is installed is one that the plugin's pyproject.toml takes."""
+    """Say whether the setuptools that is here is one that the plugin asks for."""
     try:
         return int(version("setuptools").split(".")[0]) >= SETUPTOOLS
     except (PackageNotFoundError, ValueError):
