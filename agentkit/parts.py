@@ -76,14 +76,18 @@ class Parts:
     @cached_property
     def _pipeline(self) -> "Pipeline":
         from agentkit.pipeline import Pipeline
+        from agentkit.retrieval import TEXT_SPACE
 
         engine = self._engine
+        embedder = engine.embedder
+        # Before the first vector: what is exported says who made its vectors, asked or not.
+        self._store.use_space(TEXT_SPACE, embedder.fingerprint, embedder.size)
         return Pipeline(
             store=self._store,
             domain=self._domain,
             instruments=engine.instruments,
             encoder=engine.encoder,
-            embedder=engine.embedder,
+            embedder=embedder,
             kv=self._kv,
             visual_space=engine.visual_space,
             default_plan=engine.sampling_plan,

@@ -17,6 +17,7 @@ from agentkit.noted import Noted
 from agentkit.retrieval import Passage
 from agentkit.testing import make_video
 from agentkit.types import IngestEvent, Note, SamplingPlan
+from agentkit_storage import segments
 from agentkit_storage.errors import UnknownVideoError
 
 OpenSession = Callable[..., Session]
@@ -308,6 +309,15 @@ def test_evidence_comes_from_the_chunks_that_are_named(
     for chunk in session.chunks(video):
         for cite in session.ask("Is there a cut?", video, chunks=[chunk.index]).citations:
             assert chunk.start_s <= cite.start_s <= cite.end_s <= chunk.end_s
+
+
+def test_an_ingest_alone_says_who_made_the_vectors(
+    open_session: OpenSession, tmp_path: Path
+) -> None:
+    session = open_session()
+    session.ingest(make_video(tmp_path / "short.mp4", seconds=6))
+    with session._store._db.read() as conn:
+        assert segments.space(conn, "text") == segments.Space("words", 1024)
 
 
 def test_what_is_heard_is_noted_once(open_session: OpenSession, long_clip: Path) -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from agentkit.errors import PluginError
 from agentkit.plugin_manager import Domain
 from agentkit.testing import RecordedSession, stored_video
-from agentkit.types import Box, Detection
+from agentkit.types import Box, Detection, UsageError
 from agentkit_security.privacy import head_of, to_hide
 
 Image = NDArray[np.uint8]
@@ -121,7 +121,7 @@ def test_where_a_detector_fails_nothing_is_shown(what: str) -> None:
 
 
 def test_a_wrong_setting_shows_nothing_either() -> None:
-    with pytest.raises(PluginError, match="unknown setting 'blurr'; did you mean 'blur'"):
+    with pytest.raises(UsageError, match="unknown setting 'blurr'; did you mean 'blur'"):
         shown(seeing(blurr=False), picture())
 
 
