@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentkit.types import SessionView, StoredVideo
-from agentkit_healthcare import identifiers, names
+from agentkit_healthcare import identifiers, labels, names
 from agentkit_healthcare.options import Options
 
-VERSION = "1"  # of the rules: raise it when they find something else
+VERSION = "2"  # of the rules: raise it when they find something else
 SHOWN_KIND = "ocr"
 
 Box = tuple[float, float, float, float]
@@ -87,7 +87,10 @@ def known_names(video: StoredVideo, session: SessionView) -> list[str]:
     """Return the parts of names that a video's own notes announce."""
 
     def make() -> list[str]:
-        return sorted(names.announced(note.text for note in session.notes(video.video_id)))
+        notes = session.notes(video.video_id)
+        shown = [note for note in notes if note.kind == SHOWN_KIND]
+        texts = [*(note.text for note in notes), *labels.joined(shown)]
+        return sorted(names.announced(_seen(text) for text in texts))
 
     return session.analysis(video, "healthcare/names", VERSION, make)
 

@@ -215,3 +215,19 @@ def test_a_wrong_option_hides_everything() -> None:
 def test_the_kept_words_are_no_titles() -> None:
     assert {"calot", "veress", "trocar", "hartmann"} <= names.kept_words()
     assert not {"dr", "mr", "herr"} & names.kept_words()
+
+
+@pytest.mark.parametrize(
+    "place",
+    [(0.3, 0.1, 0.5, 0.15), (0.1, 0.17, 0.3, 0.22), None],
+    ids=["right of its label", "under its label", "after its label"],
+)
+def test_a_name_whose_label_is_another_text_is_hidden(
+    place: tuple[float, float, float, float] | None,
+) -> None:
+    label = Note(0.0, 4.0, "ocr", "PATIENT:", 0.9, place and (0.1, 0.1, 0.25, 0.15))
+    name = Note(0.0, 4.0, "ocr", "JOHANNA WEBER", 0.9, place)
+    hook = Note(0.0, 4.0, "ocr", "HOOK", 0.9, place and (0.6, 0.8, 0.7, 0.85))
+    session = session_of(hook, label, name)
+    hidden = [session.domain.redact_text(n.text, VIDEO, session) for n in (name, hook)]
+    assert hidden == ["[name]", "HOOK"]
